@@ -1,0 +1,133 @@
+/* stats.h: counters of an instance, and the table of reasons for which frames are dropped. */
+#ifndef WEIR_STATS_H
+#define WEIR_STATS_H
+
+#include <stdint.h>
+
+#include "weir/config.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* X(name, text). Each received frame that is not used up ends in exactly one of these. */
+#define WEIR_DROP_MAP(X)                                                                                    \
+    X(ETH_SHORT, "Ethernet header truncated")                                                               \
+    X(ETH_NOT_MINE, "Ethernet address of another host")                                                     \
+    X(ETH_TYPE, "Ethernet type not handled")                                                                \
+    X(ETH_SRC, "Ethernet source is a group or our own address")                                             \
+    X(ARP_BAD, "ARP packet malformed or from an impossible address")                                        \
+    X(ARP_NOT_MINE, "ARP for another host")                                                                 \
+    X(IP_SHORT, "IP header truncated")                                                                      \
+    X(IP_VERSION, "IP version not handled")                                                                 \
+    X(IP_HEADER, "IP header length below 20 or past the packet")                                            \
+    X(IP_LENGTH, "IP total length past the frame or below the header")                                      \
+    X(IP_CSUM, "IP header checksum wrong")                                                                  \
+    X(IP_OPTIONS, "IP options malformed or source route")                                                   \
+    X(IP_SRC, "IP source is broadcast, multicast, loopback, our own or otherwise impossible")               \
+    X(IP_NOT_MINE, "IP destination of another host")                                                        \
+    X(IP_FRAGMENT, "IP fragment")                                                                           \
+    X(IP_PROTO, "IP protocol not handled")                                                                  \
+    X(ICMP_SHORT, "ICMP message truncated")                                                                 \
+    X(ICMP_CSUM, "ICMP checksum wrong")                                                                     \
+    X(ICMP_TYPE, "ICMP type not handled")                                                                   \
+    X(ICMP_QUOTE, "ICMP error that quotes no connection of ours or a wrong sequence number")                \
+    X(UDP_SHORT, "UDP header truncated or length wrong")                                                    \
+    X(UDP_CSUM, "UDP checksum wrong")                                                                       \
+    X(UDP_PORT, "UDP port with no listener")                                                                \
+    X(TCP_SHORT, "TCP header truncated")                                                                    \
+    X(TCP_HEADER, "TCP data offset below 5 or past the segment")                                            \
+    X(TCP_CSUM, "TCP checksum wrong")                                                                       \
+    X(TCP_FLAGS, "TCP flags that make no sense in this state")                                              \
+    X(TCP_PORT, "TCP port with no listener")                                                                \
+    X(TCP_BACKLOG, "TCP connection request beyond the backlog")                                             \
+    X(TCP_CONNS, "TCP connection request while the table is full")                                          \
+    X(TCP_SEQ, "TCP segment outside the window")                                                            \
+    X(TCP_PAWS, "TCP timestamp older than one seen (PAWS)")                                                 \
+    X(TCP_ACK, "TCP acknowledgement of what was never sent, or far in the past")                            \
+    X(TCP_RST, "TCP reset that is not exactly in sequence (challenged)")                                    \
+    X(TCP_SYN, "TCP SYN on a synchronised connection (challenged)")                                         \
+    X(TCP_OPTIONS, "TCP options malformed")                                                                 \
+    X(TCP_AFTER_CLOSE, "TCP data after the application closed")                                             \
+    X(TCP_DUPLICATE, "TCP payload received already")                                                        \
+    X(TCP_OOO_LIMIT, "TCP out-of-order data beyond its bound")                                              \
+    X(NO_ZBUF, "payload dropped, no zbuf to replace the one that it lies in")                               \
+    X(NO_PBUF, "payload dropped, no packet descriptor")                                                     \
+    X(NO_HEADER, "reply not sent, no header block")                                                         \
+    X(RATE, "reply not sent, rate limit")                                                                   \
+    X(NEIGH_QUEUE, "datagram dropped, queue of its unresolved neighbour full")                              \
+    X(NEIGH_FAILED, "datagram dropped, its neighbour did not answer")                                       \
+    X(TX_REFUSED, "frame refused by the device")                                                            \
+    X(FRAME_PIECES, "frame in more pieces than its headers allow")
+
+enum weir_drop {
+#define WEIR_DROP_ENUM(name, text) WEIR_DROP_##name,
+    WEIR_DROP_MAP(WEIR_DROP_ENUM)
+#undef WEIR_DROP_ENUM
+        WEIR_DROPS
+};
+
+/* The name in lower case ("tcp_csum") and the text of a reason; "?" beyond the table. Any context. */
+const char *weir_drop_name(enum weir_drop);
+const char *weir_drop_text(enum weir_drop);
+
+/* X(name, text), each a uint64_t of struct weir_stats. */
+#define WEIR_STATS_MAP(X)                                                                                   \
+    X(tx_frames, "frames sent")                                                                             \
+    X(tx_bytes_wire, "bytes sent with headers")                                                             \
+    X(rx_frames, "frames received")                                                                         \
+    X(rx_bytes_wire, "bytes received with headers")                                                         \
+    X(tx_bytes_ref, "payload bytes accepted by reference")                                                  \
+    X(tx_bytes_copied, "payload bytes accepted by copy")                                                    \
+    X(rx_bytes, "payload bytes delivered in order")                                                         \
+    X(rx_bytes_copied, "received payload bytes copied, by weir_recv or to unpin large segments")            \
+    X(tx_segments, "TCP segments or large segments sent with payload")                                      \
+    X(tx_acks, "TCP segments sent without payload")                                                         \
+    X(rx_segments, "TCP segments or merged segments received")                                              \
+    X(retransmits, "segments sent again")                                                                   \
+    X(retransmit_bytes, "payload bytes sent again")                                                         \
+    X(timeouts, "retransmission time-outs")                                                                 \
+    X(fast_recoveries, "fast recoveries entered")                                                           \
+    X(zwin_probes, "zero-window probes sent")                                                               \
+    X(keepalives, "keep-alive probes sent")                                                                 \
+    X(dup_acks, "duplicate acknowledgements received")                                                      \
+    X(ooo_segments, "segments received out of order and kept")                                              \
+    X(challenge_acks, "challenge acknowledgements sent (RFC 5961)")                                         \
+    X(resets_sent, "resets sent")                                                                           \
+    X(resets_received, "connections reset by their peer")                                                   \
+    X(conns_opened, "connections established")                                                              \
+    X(conns_closed, "connections gone")                                                                     \
+    X(zbuf_allocs, "zbufs handed out, to anybody")                                                          \
+    X(zbuf_frees, "zbufs returned to their pool")                                                           \
+    X(zbuf_peak, "most zbufs in use by others than a device's posted buffers")                              \
+    X(fallthroughs, "zbufs taken from a larger class because the best one was used up")                     \
+    X(pressure, "takes refused because a floor was reached")                                                \
+    X(gives, "releases from other threads")                                                                 \
+    X(gives_excess, "releases from other threads beyond the application's references")                      \
+    X(window_shut, "times a receive window closed")                                                         \
+    X(polls, "calls of weir_poll")                                                                          \
+    X(waits, "sleeps in weir_poll")
+
+struct weir_zclass_stats {
+    uint32_t bytes, count, free, low; /* low: fewest free ever */
+};
+
+struct weir_stats {
+#define WEIR_STATS_FIELD(name, text) uint64_t name;
+    WEIR_STATS_MAP(WEIR_STATS_FIELD)
+#undef WEIR_STATS_FIELD
+    uint64_t drops[WEIR_DROPS];
+    uint32_t zbuf_live;   /* zbufs that somebody holds, without those posted to devices */
+    uint32_t zbuf_posted; /* zbufs posted to devices */
+    uint32_t conns_live;
+    uint32_t timewait_live;
+    uint32_t pbufs_live, pbufs_peak;
+    uint32_t txrecs_live, txrecs_peak;
+    uint32_t zclasses;
+    struct weir_zclass_stats zclass[WEIR_ZCLASSES_MAX];
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,52 @@
+/* wheel.h: a hierarchical timing wheel (Varghese and Lauck, 1987) with one entry an owner.
+ *
+ * Times are 32-bit milliseconds in the order of weir_seq_lt. Owners are numbers 0 .. n-1, each with one node in an
+ * array of the caller's. Four levels of 64 slots: an entry further away than 2^24 ms waits in the last level and is
+ * filed again. Setting, cancelling and popping take constant time but for filing again, which an entry undergoes at
+ * most three times a lap. Not thread-safe. */
+#ifndef WEIR_WHEEL_H
+#define WEIR_WHEEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define WEIR_WHEEL_LEVELS 4
+#define WEIR_WHEEL_SLOTS  64
+
+/* prev and next are owner + 1, 0 ends; slot is level * 64 + slot + 1, 0: not set. */
+struct weir_wheel_node {
+    uint32_t next, prev;
+    uint32_t when_ms;
+    uint32_t slot;
+};
+
+struct weir_wheel {
+    struct weir_wheel_node *node;
+    uint32_t n;
+    uint32_t now_ms; /* everything due before it has been popped or is in the list of the due */
+    uint32_t pending;
+    uint32_t due;    /* list of entries whose time has come, owner + 1 */
+    uint64_t busy[WEIR_WHEEL_LEVELS]; /* bit s: slot s is not empty */
+    uint32_t head[WEIR_WHEEL_LEVELS][WEIR_WHEEL_SLOTS];
+};
+
+/* node[0..n) is the caller's memory for as long as the wheel is used. */
+void weir_wheel_init(struct weir_wheel *, struct weir_wheel_node *node, uint32_t n, uint32_t now_ms);
+
+/* Sets or moves the one entry of an owner. A time that has passed is due at the next pop. */
+void weir_wheel_set(struct weir_wheel *, uint32_t owner, uint32_t when_ms);
+
+/* Takes the entry away; nothing happens if there is none. */
+void weir_wheel_cancel(struct weir_wheel *, uint32_t owner);
+
+static inline bool weir_wheel_pending(const struct weir_wheel *w, uint32_t owner) { return w->node[owner].slot != 0; }
+
+/* One owner whose time is not after now_ms, taken off the wheel; false when there is none. Never early; entries of
+ * one poll come in no stated order. */
+bool weir_wheel_pop(struct weir_wheel *, uint32_t now_ms, uint32_t *owner);
+
+/* A time not after the earliest entry's (exact for entries of the first level, else the start of its slot); false
+ * when nothing is pending. */
+bool weir_wheel_next(const struct weir_wheel *, uint32_t *when_ms);
+
+#endif

@@ -1,0 +1,24 @@
+/* eth.h: the Ethernet II header, bytes <-> struct. Pure. */
+#ifndef WEIR_ETH_H
+#define WEIR_ETH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define WEIR_ETH_BYTES     14u
+#define WEIR_ETHERTYPE_IP4 0x0800u
+#define WEIR_ETHERTYPE_ARP 0x0806u
+
+struct weir_eth {
+    uint8_t dst[6], src[6];
+    uint16_t type;
+};
+
+/* false iff n < 14. */
+bool weir_eth_parse(struct weir_eth *, const uint8_t *p, uint32_t n);
+/* Writes 14 bytes. */
+void weir_eth_emit(uint8_t *p, const struct weir_eth *);
+
+static inline bool weir_mac_is_group(const uint8_t mac[6]) { return mac[0] & 1; }
+
+#endif
