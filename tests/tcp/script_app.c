@@ -57,13 +57,14 @@ weir_id listener(void)
 
 void close_listener(void)
 {
-    check_eq(weir_close(world.w, world.listener, WEIR_CLOSE_GRACEFUL), 0);
+    INNER_EQ(weir_close(world.w, world.listener, WEIR_CLOSE_GRACEFUL), 0);
     world.listener = 0;
     settle();
 }
 
 void script_accept(int line, int err)
 {
+    world.line = line;
     struct weir_addr peer;
     weir_id id = 0;
     int got = weir_accept(world.w, world.listener, &id, &peer);
@@ -87,23 +88,25 @@ void connect_out(const struct weir_opts *opts)
 
 void script_passive(int line, const char *opts)
 {
+    world.line = line;
     if (world.listener == 0) listen_on(SCRIPT_PORT);
     script_inject(line, true, "S 0:0 %s", opts);
     script_expect(line, 0, 0, "S. 0:0 ack 1 <...>");
     advance_ms(10);
     script_inject(line, true, ". 1:1 ack 1");
     script_accept(line, 0);
-    check_eq(pending(), 0);
+    INNER_EQ(pending(), 0);
 }
 
 void script_active(int line, const char *opts)
 {
+    world.line = line;
     connect_out(NULL);
     script_expect(line, 0, 0, "S 0:0 <mss *,...>");
     advance_ms(10);
     script_inject(line, true, "S. 0:0 ack 1 %s", opts);
     script_expect(line, 0, 0, ". 1:1 ack 1");
-    check_eq(pending(), 0);
+    INNER_EQ(pending(), 0);
 }
 
 /* ---- bytes ---- */
@@ -149,6 +152,7 @@ static ptrdiff_t write_piece_copy(uint32_t n)
 
 void script_write(int line, uint32_t n, bool by_ref)
 {
+    world.line = line;
     uint32_t most = by_ref ? 1024 : STREAM_PIECE;
     while (n > 0) {
         uint32_t now = n < most ? n : most;
@@ -193,6 +197,7 @@ static uint32_t read_one_lent(int line, uint32_t n)
 
 void script_read(int line, uint32_t n, bool lent)
 {
+    world.line = line;
     while (n > 0)
         n -= lent ? read_one_lent(line, n) : read_copied(line, n);
     settle();
@@ -200,6 +205,7 @@ void script_read(int line, uint32_t n, bool lent)
 
 void script_read_none(int line, int expected)
 {
+    world.line = line;
     uint8_t byte;
     ptrdiff_t got = weir_recv(world.w, here()->id, &byte, 1);
     if (got != expected)
@@ -212,12 +218,13 @@ void script_read_none(int line, int expected)
 
 void set_opt(enum weir_opt opt, intptr_t value)
 {
-    check_eq(weir_set(world.w, here()->id, opt, value), 0);
+    INNER_EQ(weir_set(world.w, here()->id, opt, value), 0);
     settle();
 }
 
 void script_shut(int line)
 {
+    world.line = line;
     int err = weir_shutdown(world.w, here()->id);
     if (err != 0) script_fail(line, "weir_shutdown: %s", weir_strerror(err));
     settle();
@@ -225,6 +232,7 @@ void script_shut(int line)
 
 void script_close(int line, enum weir_close_how how)
 {
+    world.line = line;
     int err = weir_close(world.w, here()->id, how);
     if (err != 0) script_fail(line, "weir_close: %s", weir_strerror(err));
     here()->id = 0;
@@ -235,10 +243,10 @@ void script_close_all(void)
 {
     for (unsigned i = 0; i < SCRIPT_FLOWS; i++)
         if (world.flow[i].used && world.flow[i].id != 0) {
-            check_eq(weir_close(world.w, world.flow[i].id, WEIR_CLOSE_ABORT), 0);
+            INNER_EQ(weir_close(world.w, world.flow[i].id, WEIR_CLOSE_ABORT), 0);
             world.flow[i].id = 0;
         }
-    if (world.listener != 0) check_eq(weir_close(world.w, world.listener, WEIR_CLOSE_GRACEFUL), 0);
+    if (world.listener != 0) INNER_EQ(weir_close(world.w, world.listener, WEIR_CLOSE_GRACEFUL), 0);
     world.listener = 0;
 }
 
@@ -256,6 +264,7 @@ bool had_event(weir_id id, uint32_t mask)
 
 void script_event(int line, uint32_t mask, bool wanted)
 {
+    world.line = line;
     settle();
     if (had_event(here()->id, mask) != wanted)
         script_fail(line, "event 0x%x %s", mask, wanted ? "did not come" : "came");

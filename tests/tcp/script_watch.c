@@ -4,8 +4,9 @@
 
 #include "script_world.h"
 
-#define MSS_LEAST 64u /* a peer's MSS below this may be taken for this: the stack's floor is its own choice  \
-                       */
+#define MSS_LEAST                                                                                            \
+    64u /* a peer's MSS below this may be taken for this: the stack's floor is its own choice                \
+         */
 
 static void broken(const struct flow *f, const struct seg *s, const char *rule)
 {

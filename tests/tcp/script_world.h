@@ -17,6 +17,7 @@ struct script_events {
 
 struct script_world {
     const char *name, *file;
+    int line; /* of the script, where a function was last called with one */
     struct weir_sim sim;
     struct segdev dev;
     struct weir_config conf;
@@ -41,6 +42,9 @@ struct script_world {
 };
 
 extern struct script_world world;
+
+/* check_eq for the runner itself: told with the line of the script. */
+#define INNER_EQ(a, b) script_check(0, #a " == " #b, (int64_t)(a), (int64_t)(b), (int64_t)(b))
 
 /* Adds a line to what a failure prints. */
 void script_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
