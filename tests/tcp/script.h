@@ -272,7 +272,7 @@ bool had_event(weir_id id, uint32_t mask);
 /* The connection has failed with this error, and said so. */
 #define expect_error(err) script_error(__LINE__, err)
 void script_error(int line, int err);
-#define expect_state(state) check_eq(info().state, state)
+#define expect_state(name) check_eq(info().state, name)
 /* So many frames were dropped for this reason since the case began. */
 #define expect_drops(reason, n) check_eq(stats().drops[reason], n)
 
