@@ -161,6 +161,11 @@ static void captured(void *ctx, const uint8_t *frame, uint32_t n)
         captured_tcp(frame, n);
 }
 
+struct segdev *script_device(void)
+{
+    return &world.dev;
+}
+
 unsigned icmp_seen(void)
 {
     return world.icmp;

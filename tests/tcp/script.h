@@ -206,6 +206,9 @@ const struct seg *peek(void);
 #define take() script_take(__LINE__)
 const struct seg *script_take(int line);
 
+/* The device, to make it refuse frames (room). */
+struct segdev *script_device(void);
+
 /* ICMP messages that the stack has sent so far. */
 unsigned icmp_seen(void);
 
