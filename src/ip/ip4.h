@@ -88,7 +88,7 @@ struct weir_ifc *weir_ip4_local(struct weir_ip *, uint32_t addr);
 enum weir_send weir_ip4_ready(struct weir_ip *, struct weir_ifc *, uint32_t next_hop, uint32_t pieces, uint8_t mac[6]);
 
 /* A header block: returns the place of the transport header in it, NULL iff none is free. */
-uint8_t *weir_ip4_block(struct weir_ip *);
+uint8_t *weir_ip4_block(struct weir_ip *, const struct weir_ifc *);
 void weir_ip4_block_drop(struct weir_ip *, uint8_t *l4);
 
 /* Adds IP and link headers in front of l4 and pushes the frame. Only after weir_ip4_ready said OK for at least as many
