@@ -54,6 +54,7 @@ extern "C" {
     X(NO_ZBUF, "payload dropped, no zbuf to replace the one that it lies in")                               \
     X(NO_PBUF, "payload dropped, no packet descriptor")                                                     \
     X(NO_HEADER, "reply not sent, no header block")                                                         \
+    X(NO_ROUTE, "reply not sent, no route to its destination")                                              \
     X(RATE, "reply not sent, rate limit")                                                                   \
     X(NEIGH_QUEUE, "datagram dropped, queue of its unresolved neighbour full")                              \
     X(NEIGH_FAILED, "datagram dropped, its neighbour did not answer")                                       \
