@@ -1,8 +1,8 @@
-/* icmp.c: ICMP for IPv4 (RFC 792, RFC 1122 3.2.2): echo answered by reference to the received bytes, errors about our TCP
- * segments turned into notes for their connections, errors of our own within a rate.
+/* icmp.c: ICMP for IPv4 (RFC 792, RFC 1122 3.2.2): echo answered by reference to the received bytes, errors
+ * about our TCP segments turned into notes for their connections, errors of our own within a rate.
  *
- * The rate is a bucket of errors_per_s tokens, filled as time passes. error_ms moves on only by the time that the added
- * tokens stand for, so that polling often loses no fractions. */
+ * The rate is a bucket of errors_per_s tokens, filled as time passes. error_ms moves on only by the time that
+ * the added tokens stand for, so that polling often loses no fractions. */
 #include <string.h>
 
 #include "base/bits.h"
@@ -17,7 +17,8 @@
 #define PARAMETER_LAST     2u
 #define FRAG_OFFSET        0x1fffu
 
-_Static_assert(WEIR_L4_AT + WEIR_ICMP_BYTES + 60 + QUOTE_BYTES <= WEIR_ZCLASS_MIN, "an error fits a header block");
+_Static_assert(WEIR_L4_AT + WEIR_ICMP_BYTES + 60 + QUOTE_BYTES <= WEIR_ZCLASS_MIN,
+               "an error fits a header block");
 
 static enum weir_verdict dropped(struct weir_ip *ip, enum weir_drop why)
 {
@@ -54,7 +55,8 @@ static uint8_t *block_to(struct weir_ip *ip, uint32_t dst)
     return l4;
 }
 
-/* The message's sum without a pseudo-header: weir_ip4_l4_sum adds one, so its complement is added, which makes 0. */
+/* The message's sum without a pseudo-header: weir_ip4_l4_sum adds one, so its complement is added, which
+ * makes 0. */
 static bool csum_ok(const struct weir_rxpkt *pkt)
 {
     uint64_t sum = weir_ip4_l4_sum(pkt);
@@ -63,11 +65,12 @@ static bool csum_ok(const struct weir_rxpkt *pkt)
     return weir_csum_done(weir_csum_add16(sum, (uint16_t)~pseudo)) == 0;
 }
 
-/* The reply is the request with type 0 for 8 and the same payload, so its checksum follows from the old one (RFC 1624). */
+/* The reply is the request with type 0 for 8 and the same payload, so its checksum follows from the old one
+ * (RFC 1624). */
 static uint16_t reply_csum(uint16_t csum)
 {
     uint64_t sum = weir_csum_add16(0, (uint16_t)~csum);
-    return weir_csum_done(weir_csum_add16(sum, (uint16_t)~(WEIR_ICMP_ECHO << 8)));
+    return weir_csum_done(weir_csum_add16(sum, (uint16_t) ~(WEIR_ICMP_ECHO << 8)));
 }
 
 static enum weir_verdict echo(struct weir_ip *ip, const struct weir_rxpkt *pkt, const struct weir_icmphdr *h)
@@ -95,7 +98,8 @@ static enum weir_verdict echo(struct weir_ip *ip, const struct weir_rxpkt *pkt, 
     return WEIR_V_DONE;
 }
 
-/* Reads the quoted packet by hand: routers on its way have changed it, so its checksum and length prove nothing. */
+/* Reads the quoted packet by hand: routers on its way have changed it, so its checksum and length prove
+ * nothing. */
 static bool read_quote(struct weir_ip *ip, const uint8_t *q, uint32_t n, struct weir_icmp_note *note)
 {
     if (n < WEIR_IP4_BYTES) return false;
@@ -130,14 +134,19 @@ static enum weir_verdict error(struct weir_ip *ip, const struct weir_rxpkt *pkt,
 static bool is_error(const struct weir_icmphdr *h)
 {
     switch (h->type) {
-    case WEIR_ICMP_UNREACHABLE: return h->code <= UNREACHABLE_LAST;
-    case WEIR_ICMP_TIME_EXCEEDED: return h->code <= TIME_EXCEEDED_LAST;
-    case WEIR_ICMP_PARAMETER: return h->code <= PARAMETER_LAST;
-    default: return false;
+    case WEIR_ICMP_UNREACHABLE:
+        return h->code <= UNREACHABLE_LAST;
+    case WEIR_ICMP_TIME_EXCEEDED:
+        return h->code <= TIME_EXCEEDED_LAST;
+    case WEIR_ICMP_PARAMETER:
+        return h->code <= PARAMETER_LAST;
+    default:
+        return false;
     }
 }
 
-enum weir_verdict weir_icmp_input(struct weir_ip *ip, const struct weir_rxpkt *pkt, struct weir_icmp_note *note)
+enum weir_verdict weir_icmp_input(struct weir_ip *ip, const struct weir_rxpkt *pkt,
+                                  struct weir_icmp_note *note)
 {
     struct weir_icmphdr h;
     if (!weir_icmphdr_parse(&h, pkt->l4, pkt->l4_here)) return dropped(ip, WEIR_DROP_ICMP_SHORT);
@@ -147,11 +156,12 @@ enum weir_verdict weir_icmp_input(struct weir_ip *ip, const struct weir_rxpkt *p
     return dropped(ip, WEIR_DROP_ICMP_TYPE);
 }
 
-/* Errors are told only of a first fragment, to one host, about what was sent to us alone, and never about ICMP. */
+/* Errors are told only of a first fragment, to one host, about what was sent to us alone, and never about
+ * ICMP. */
 static bool may_tell(struct weir_ip *ip, const struct weir_rxpkt *pkt)
 {
-    return pkt->ip.proto != WEIR_PROTO_ICMP && (pkt->ip.frag & FRAG_OFFSET) == 0 && weir_ip4_is_host(pkt->ip.src) &&
-           weir_ip4_local(ip, pkt->ip.dst) != NULL;
+    return pkt->ip.proto != WEIR_PROTO_ICMP && (pkt->ip.frag & FRAG_OFFSET) == 0 &&
+           weir_ip4_is_host(pkt->ip.src) && weir_ip4_local(ip, pkt->ip.dst) != NULL;
 }
 
 void weir_icmp_unreachable(struct weir_ip *ip, const struct weir_rxpkt *pkt, uint8_t code)

@@ -14,7 +14,8 @@ static enum weir_verdict dropped(struct weir_ip *ip, enum weir_drop why)
     return WEIR_V_DROP;
 }
 
-/* Nobody sends from a group, a broadcast or loopback, and only an impostor or a loop from our own address (LAND). */
+/* Nobody sends from a group, a broadcast or loopback, and only an impostor or a loop from our own address
+ * (LAND). */
 static bool source_bad(struct weir_ip *ip, uint32_t src)
 {
     if (!weir_ip4_is_host(src) || weir_ip4_local(ip, src) != NULL) return true;
@@ -24,7 +25,8 @@ static bool source_bad(struct weir_ip *ip, uint32_t src)
     return false;
 }
 
-/* Whether here contiguous bytes of total are enough for a header that begins there: all of it, or all that there is. */
+/* Whether here contiguous bytes of total are enough for a header that begins there: all of it, or all that
+ * there is. */
 static bool header_here(const uint8_t *p, uint32_t here, uint32_t total, uint8_t proto)
 {
     uint32_t want = proto == WEIR_PROTO_UDP ? WEIR_UDP_BYTES : WEIR_ICMP_BYTES;
@@ -75,7 +77,8 @@ enum weir_verdict weir_ip4_input(struct weir_ip *ip, struct weir_rxpkt *pkt, uin
         weir_icmp_unreachable(ip, pkt, WEIR_ICMP_PROTO_UNREACHABLE);
         return dropped(ip, WEIR_DROP_IP_PROTO);
     }
-    if (!header_here(pkt->l4, pkt->l4_here, pkt->l4_bytes, pkt->ip.proto)) return dropped(ip, WEIR_DROP_FRAME_PIECES);
+    if (!header_here(pkt->l4, pkt->l4_here, pkt->l4_bytes, pkt->ip.proto))
+        return dropped(ip, WEIR_DROP_FRAME_PIECES);
     return WEIR_V_PASS;
 }
 

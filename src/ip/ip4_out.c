@@ -1,11 +1,13 @@
-/* ip4_out.c: the way out: header blocks, IPv4 and Ethernet headers in front of the transport's, checksums, the burst.
+/* ip4_out.c: the way out: header blocks, IPv4 and Ethernet headers in front of the transport's, checksums,
+ * the burst.
  *
- * A header block is a zbuf of the smallest class. Headers lie in it back to front, so that one piece has them all and the
- * frame begins where the device wants it to:
+ * A header block is a zbuf of the smallest class. Headers lie in it back to front, so that one piece has them
+ * all and the frame begins where the device wants it to:
  *
  *     block  | gap | Ethernet 14 | IPv4 20 | transport header ........ |
  *                  ^ frame: at 2 (IPv4 4-byte aligned), at 0 where base_align > 2
- *                                          ^ l4: at 36, or 34; without Ethernet at 36, or as base_align wants it */
+ *                                          ^ l4: at 36, or 34; without Ethernet at 36, or as base_align wants
+ * it */
 #include <string.h>
 
 #include "base/bits.h"
@@ -24,7 +26,10 @@ static uint32_t lower_bytes(const struct weir_ifc *ifc)
     return (ifc->ether ? WEIR_ETH_BYTES : 0) + WEIR_IP4_BYTES;
 }
 
-static uint32_t base_mask(const struct weir_ifc *ifc) { return ifc->dev->caps.base_align - 1; }
+static uint32_t base_mask(const struct weir_ifc *ifc)
+{
+    return ifc->dev->caps.base_align - 1;
+}
 
 uint8_t *weir_ip4_block(struct weir_ip *ip, const struct weir_ifc *ifc)
 {
@@ -50,7 +55,10 @@ enum weir_send weir_ip4_ready(struct weir_ip *ip, struct weir_ifc *ifc, uint32_t
     return weir_txq_room(&ifc->txq, pieces) ? WEIR_SEND_OK : WEIR_SEND_WAIT_ROOM;
 }
 
-static uint32_t l4_total(const struct weir_outpkt *o) { return o->l4_bytes + o->payload_bytes; }
+static uint32_t l4_total(const struct weir_outpkt *o)
+{
+    return o->l4_bytes + o->payload_bytes;
+}
 
 /* The checksum over header and payload; its field holds 0. */
 static uint16_t sum_all(const struct weir_outpkt *o, uint64_t pseudo)
@@ -123,7 +131,8 @@ static void push(struct weir_ifc *ifc, const uint8_t mac[6], struct weir_frame *
     weir_txq_push(&ifc->txq, f);
 }
 
-void weir_ip4_send(struct weir_ip *ip, struct weir_ifc *ifc, const uint8_t mac[6], const struct weir_outpkt *o)
+void weir_ip4_send(struct weir_ip *ip, struct weir_ifc *ifc, const uint8_t mac[6],
+                   const struct weir_outpkt *o)
 {
     struct weir_piece piece[WEIR_FRAME_PIECES_MAX];
     struct weir_frame f = {.pieces = piece};
@@ -203,9 +212,17 @@ void weir_ip4_datagram(struct weir_ip *ip, const struct weir_outpkt *o)
         return;
     }
     switch (weir_ip4_ready(ip, ifc, next_hop, 1 + d.n_pieces, mac)) {
-    case WEIR_SEND_OK: weir_ip4_send(ip, ifc, mac, &d); break;
-    case WEIR_SEND_WAIT_NEIGH: queue(ip, ifc, next_hop, &d); break;
-    case WEIR_SEND_NO_NEIGH: give_up(ip, &d, WEIR_DROP_NEIGH_FAILED); break;
-    default: give_up(ip, &d, WEIR_DROP_TX_REFUSED); break;
+    case WEIR_SEND_OK:
+        weir_ip4_send(ip, ifc, mac, &d);
+        break;
+    case WEIR_SEND_WAIT_NEIGH:
+        queue(ip, ifc, next_hop, &d);
+        break;
+    case WEIR_SEND_NO_NEIGH:
+        give_up(ip, &d, WEIR_DROP_NEIGH_FAILED);
+        break;
+    default:
+        give_up(ip, &d, WEIR_DROP_TX_REFUSED);
+        break;
     }
 }

@@ -1,7 +1,7 @@
 /* neigh_arp.c: address resolution: who is asked when, what is learnt from whom, and how neighbours age.
  *
- * Theory. The states and what moves an entry between them (u: a use, a: the answer to our request, n: a packet of this
- * neighbour that brings another address, c: TCP made progress; the others are times):
+ * Theory. The states and what moves an entry between them (u: a use, a: the answer to our request, n: a
+ * packet of this neighbour that brings another address, c: TCP made progress; the others are times):
  *
  *     (none)      u -> INCOMPLETE, asked       request to us -> STALE
  *     INCOMPLETE  a -> REACHABLE               n -> STALE            1 s -> asked again; after 3 -> FAILED
@@ -10,9 +10,9 @@
  *     PROBE       a, c -> REACHABLE            n -> STALE            1 s -> asked again; after 3 -> (none)
  *     FAILED      n -> STALE                   1 s -> (none)
  *
- * An entry is used in REACHABLE, STALE and PROBE. Requests go to everybody in INCOMPLETE and to the known address in PROBE
- * (RFC 1122 2.3.2.1, unicast poll), at most one a second. A packet that we did not ask for shows that the neighbour speaks,
- * not that it hears us: hence STALE and not REACHABLE (RFC 4861 7.2.5). */
+ * An entry is used in REACHABLE, STALE and PROBE. Requests go to everybody in INCOMPLETE and to the known
+ * address in PROBE (RFC 1122 2.3.2.1, unicast poll), at most one a second. A packet that we did not ask for
+ * shows that the neighbour speaks, not that it hears us: hence STALE and not REACHABLE (RFC 4861 7.2.5). */
 #include <string.h>
 
 #include "base/bits.h"
@@ -56,7 +56,8 @@ static void ask(struct weir_neigh *n, struct weir_neigh_entry *e, uint32_t now_m
     weir_neigh_move(n, e, (enum weir_neigh_state)e->state, now_ms + WEIR_NEIGH_RETRY_MS);
 }
 
-static void begin_asking(struct weir_neigh *n, struct weir_neigh_entry *e, enum weir_neigh_state state, uint32_t now_ms)
+static void begin_asking(struct weir_neigh *n, struct weir_neigh_entry *e, enum weir_neigh_state state,
+                         uint32_t now_ms)
 {
     e->tries = 0;
     weir_neigh_move(n, e, state, now_ms + WEIR_NEIGH_RETRY_MS);
@@ -125,7 +126,8 @@ static enum weir_verdict dropped(struct weir_neigh *n, enum weir_drop why)
     return WEIR_V_DROP;
 }
 
-/* Whether no station could have sent this. Somebody else with our address is here, too: the conflict shows in the count. */
+/* Whether no station could have sent this. Somebody else with our address is here, too: the conflict shows in
+ * the count. */
 static bool sender_bad(const struct weir_neigh *n, const struct weir_arp *a)
 {
     if (weir_mac_is_group(a->sha) || memcmp(a->sha, mac_none, sizeof(a->sha)) == 0) return true;
@@ -188,7 +190,8 @@ static struct weir_neigh_entry *soonest(const struct weir_neigh *n)
 bool weir_neigh_tick(struct weir_neigh *n, uint32_t now_ms, uint32_t *next_ms)
 {
     struct weir_neigh_entry *e = soonest(n);
-    for (uint32_t done = 0; e != NULL && weir_seq_leq(e->when_ms, now_ms) && done < WEIR_NEIGH_TICK_MAX; done++) {
+    for (uint32_t done = 0; e != NULL && weir_seq_leq(e->when_ms, now_ms) && done < WEIR_NEIGH_TICK_MAX;
+         done++) {
         expire(n, e, now_ms);
         e = soonest(n);
     }

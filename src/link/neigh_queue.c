@@ -1,11 +1,12 @@
 /* neigh_queue.c: datagrams that wait until their neighbour answers.
  *
- * Theory. There are WEIR_NEIGH_WAITS places for all neighbours together, few enough to be walked. A place in use names its
- * entry and has an order number, the smaller the older. A neighbour keeps its latest queue_max datagrams (RFC 1122 2.3.2.2);
- * when all places are taken, the oldest of all goes.
+ * Theory. There are WEIR_NEIGH_WAITS places for all neighbours together, few enough to be walked. A place in
+ * use names its entry and has an order number, the smaller the older. A neighbour keeps its latest queue_max
+ * datagrams (RFC 1122 2.3.2.2); when all places are taken, the oldest of all goes.
  *
- * References. While a datagram waits each of its pieces holds one of owner DATAGRAM. When it goes out, the header block's
- * becomes TXWAIT and is the burst's; the burst takes its own for the others, so theirs are given back. */
+ * References. While a datagram waits each of its pieces holds one of owner DATAGRAM. When it goes out, the
+ * header block's becomes TXWAIT and is the burst's; the burst takes its own for the others, so theirs are
+ * given back. */
 #include <string.h>
 
 #include "base/bits.h"
@@ -59,7 +60,8 @@ static struct weir_neigh_wait *wait_unused(const struct weir_neigh *n)
 /* A place for one more datagram of this entry; there is at least one place. */
 static struct weir_neigh_wait *wait_place(struct weir_neigh *n, const struct weir_neigh_entry *e)
 {
-    if (e->queued >= n->queue_max) wait_drop(n, wait_oldest(n, weir_neigh_number(n, e)), WEIR_DROP_NEIGH_QUEUE);
+    if (e->queued >= n->queue_max)
+        wait_drop(n, wait_oldest(n, weir_neigh_number(n, e)), WEIR_DROP_NEIGH_QUEUE);
     struct weir_neigh_wait *w = wait_unused(n);
     if (w != NULL) return w;
     w = wait_oldest(n, 0);

@@ -1,19 +1,21 @@
 /* neigh_table.c: the entries of a neighbour table.
  *
- * Theory. An entry is in the free list (state NONE), or in one hash chain and in the list of its state. Within a state all
- * times are the same distance ahead, so appending keeps each list in the order of when_ms, and what is due next is at the
- * front of one of five lists: no wheel, no walk over the table, and ageing costs what it does.
+ * Theory. An entry is in the free list (state NONE), or in one hash chain and in the list of its state.
+ * Within a state all times are the same distance ahead, so appending keeps each list in the order of when_ms,
+ * and what is due next is at the front of one of five lists: no wheel, no walk over the table, and ageing
+ * costs what it does.
  *
  *     bucket[hash(ip)] -> e3 -> e9              chains: next
  *     list[REACHABLE]  first e9 <-> e1 last     lists: before, behind; when_ms rises
  *     free             -> e2 -> e4
  *
- * Invariants: free + sum(list[s].n) = entries; an entry's queued = waiting datagrams that name it; a state's list is sorted
- * but for an entry that was put off (no room for its request), which is first.
+ * Invariants: free + sum(list[s].n) = entries; an entry's queued = waiting datagrams that name it; a state's
+ * list is sorted but for an entry that was put off (no room for its request), which is first.
  *
- * The hash is keyed, because peers choose their addresses. Who may fill the table: our own attempts to send, which spoofed
- * requests cause, too. So unanswered entries replace one another as soon as they are half of the table, and neighbours
- * in use stay. Rejected: one list of all entries by last use, from which a flood pushes out whoever paused. */
+ * The hash is keyed, because peers choose their addresses. Who may fill the table: our own attempts to send,
+ * which spoofed requests cause, too. So unanswered entries replace one another as soon as they are half of
+ * the table, and neighbours in use stay. Rejected: one list of all entries by last use, from which a flood
+ * pushes out whoever paused. */
 #include "link/neigh_table.h"
 
 #include <string.h>
@@ -32,9 +34,10 @@ static void free_put(struct weir_neigh *n, struct weir_neigh_entry *e)
     n->free = weir_neigh_number(n, e);
 }
 
-void weir_neigh_init(struct weir_neigh *n, struct weir_txq *txq, struct weir_zpool *z, struct weir_stats *stats,
-                     const struct weir_sipkey *key, struct weir_neigh_entry *entry, uint32_t entries, uint32_t *bucket,
-                     struct weir_neigh_wait *wait, uint32_t queue_max, const uint8_t mac[6], uint32_t ip)
+void weir_neigh_init(struct weir_neigh *n, struct weir_txq *txq, struct weir_zpool *z,
+                     struct weir_stats *stats, const struct weir_sipkey *key, struct weir_neigh_entry *entry,
+                     uint32_t entries, uint32_t *bucket, struct weir_neigh_wait *wait, uint32_t queue_max,
+                     const uint8_t mac[6], uint32_t ip)
 {
     memset(n, 0, sizeof(*n));
     n->txq = txq;
@@ -89,7 +92,8 @@ static void list_remove(struct weir_neigh *n, struct weir_neigh_entry *e)
     e->before = e->behind = 0;
 }
 
-void weir_neigh_move(struct weir_neigh *n, struct weir_neigh_entry *e, enum weir_neigh_state state, uint32_t when_ms)
+void weir_neigh_move(struct weir_neigh *n, struct weir_neigh_entry *e, enum weir_neigh_state state,
+                     uint32_t when_ms)
 {
     list_remove(n, e);
     struct weir_neigh_list *l = &n->list[state];
@@ -139,8 +143,8 @@ static bool goes_first(const struct weir_neigh_entry *a, const struct weir_neigh
     return weir_seq_lt(a->used_ms, b->used_ms);
 }
 
-/* The entry to replace among the oldest of a state. The number looked at is more than the datagrams that can wait, so one
- * without is found if there is one. */
+/* The entry to replace among the oldest of a state. The number looked at is more than the datagrams that can
+ * wait, so one without is found if there is one. */
 static struct weir_neigh_entry *oldest(const struct weir_neigh *n, enum weir_neigh_state state)
 {
     struct weir_neigh_entry *best = NULL;

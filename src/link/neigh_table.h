@@ -1,5 +1,5 @@
-/* neigh_table.h: the inside of the neighbour table, between neigh_table.c, neigh_arp.c and neigh_queue.c. For nobody
- * else but their tests. */
+/* neigh_table.h: the inside of the neighbour table, between neigh_table.c, neigh_arp.c and neigh_queue.c. For
+ * nobody else but their tests. */
 #ifndef WEIR_NEIGH_TABLE_H
 #define WEIR_NEIGH_TABLE_H
 
@@ -13,9 +13,10 @@ static inline bool weir_neigh_known(const struct weir_neigh_entry *e)
 /* The entry of an address, NULL: none. */
 struct weir_neigh_entry *weir_neigh_find(struct weir_neigh *, uint32_t ip);
 
-/* A new entry for an address that has none, in the hash but in no list: the caller moves it to a state at once. In a full
- * table it replaces the one least recently used of the first of these that there are: failed; unanswered, when they are
- * more than half of the table; stale; reachable; unanswered; probed. Those for which a datagram waits come last. */
+/* A new entry for an address that has none, in the hash but in no list: the caller moves it to a state at
+ * once. In a full table it replaces the one least recently used of the first of these that there are: failed;
+ * unanswered, when they are more than half of the table; stale; reachable; unanswered; probed. Those for
+ * which a datagram waits come last. */
 struct weir_neigh_entry *weir_neigh_make(struct weir_neigh *, uint32_t ip, uint32_t now_ms);
 
 /* To the end of a state's list. when_ms is not before that of any entry in the list. */
