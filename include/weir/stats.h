@@ -54,6 +54,7 @@ extern "C" {
     X(NO_ZBUF, "no_zbuf", "payload dropped, no zbuf to replace the one that it lies in")                    \
     X(NO_PBUF, "no_pbuf", "payload dropped, no packet descriptor")                                          \
     X(NO_HEADER, "no_header", "reply not sent, no header block")                                            \
+    X(NO_ROUTE, "no_route", "reply not sent, no route to its destination")                                  \
     X(RATE, "rate", "reply not sent, rate limit")                                                           \
     X(NEIGH_QUEUE, "neigh_queue", "datagram dropped, queue of its unresolved neighbour full")               \
     X(NEIGH_FAILED, "neigh_failed", "datagram dropped, its neighbour did not answer")                       \
