@@ -1,38 +1,43 @@
 /* recvq.c: the receive queue of a connection.
  *
- * Theory of operation. Two lists of descriptors into the zbufs that the device wrote to. Both are fed by one walk over
- * an arriving segment, which knows at each byte whether it is a gap or was received before:
+ * Theory of operation. Two lists of descriptors into the zbufs that the device wrote to. Both are fed by one
+ * walk over an arriving segment, which knows at each byte whether it is a gap or was received before:
  *
  *     segment                 [=================)
- *     in order  ...] rcv_nxt                           seq <= rcv_nxt: what lies before is skipped, the gap up to the
- *     ooo                         [ ]      [ ]         first out-of-order descriptor is appended, that one moves over,
- *     kept                    [===]  [====]   [=]      its stretch of the segment is skipped, and so on
+ *     in order  ...] rcv_nxt                           seq <= rcv_nxt: what lies before is skipped, the gap
+ * up to the ooo                         [ ]      [ ]         first out-of-order descriptor is appended, that
+ * one moves over, kept                    [===]  [====]   [=]      its stretch of the segment is skipped, and
+ * so on
  *
- * Nothing that was received once is replaced: a later copy that differs is the mark of an attack on whoever looked at
- * the first one. A segment that spans descriptors is kept in as many parts as there are gaps.
+ * Nothing that was received once is replaced: a later copy that differs is the mark of an attack on whoever
+ * looked at the first one. A segment that spans descriptors is kept in as many parts as there are gaps.
  *
- * What keeping costs. A part kept by reference takes one descriptor, and its zbuf from the device, so a segment of the
- * same class must be there to be posted in its place. A zbuf to which anybody else refers already was replaced (or
- * reckoned with) before. `owed` counts the replacements that one insert has used up, since they are taken only after it.
+ * What keeping costs. A part kept by reference takes one descriptor, and its zbuf from the device, so a
+ * segment of the same class must be there to be posted in its place. A zbuf to which anybody else refers
+ * already was replaced (or reckoned with) before. `owed` counts the replacements that one insert has used up,
+ * since they are taken only after it.
  *
- * What is pinned. seg_bytes is compared with twice the payload as both would be with the arriving segment kept by
- * reference, so that a stream of well-filled buffers is never copied because of one small segment at its beginning. Packing goes
- * on behind the last in-order byte as far as its zbuf reaches. Segments may begin late in their zbuf but fill it then, so
+ * What is pinned. seg_bytes is compared with twice the payload as both would be with the arriving segment
+ * kept by reference, so that a stream of well-filled buffers is never copied because of one small segment at
+ * its beginning. Packing goes on behind the last in-order byte as far as its zbuf reaches. Segments may begin
+ * late in their zbuf but fill it then, so
  *
- *     after an insert   seg_bytes <= 2 * payload + what the frame and the last zbuf hold + zbufs that could not be filled
+ *     after an insert   seg_bytes <= 2 * payload + what the frame and the last zbuf hold + zbufs that could
+ * not be filled
  *
  * The same copy is the first way out when neither zbuf nor descriptor can be had: it needs neither. Dropping
  * out-of-order data is the second, refusing the rest the third.
  *
- * Rejected: packing whenever the present queue is over, whatever arrives: it copied up to a zbuf's worth of each
- * bulk stream that begins with a short header. */
+ * Rejected: packing whenever the present queue is over, whatever arrives: it copied up to a zbuf's worth of
+ * each bulk stream that begins with a short header. */
 #include "tcp/recvq.h"
 
 #include <string.h>
 
 #include "base/bits.h"
 
-/* What of the arriving segment has not been dealt with: [seq, seq + left), which begins off bytes into piece[0]. */
+/* What of the arriving segment has not been dealt with: [seq, seq + left), which begins off bytes into
+ * piece[0]. */
 struct arriving {
     const struct weir_piece *piece;
     unsigned pieces;
@@ -42,14 +47,20 @@ struct arriving {
     uint32_t owed; /* zbufs kept so far that the device will miss */
 };
 
-static struct weir_pbuf *pbuf(const struct weir_pktmem *m, uint32_t number) { return weir_pbuf_at(m, number); }
+static struct weir_pbuf *pbuf(const struct weir_pktmem *m, uint32_t number)
+{
+    return weir_pbuf_at(m, number);
+}
 
 static uint32_t zbuf_bytes(const struct weir_pktmem *m, const uint8_t *addr)
 {
     return weir_zpool_bytes(m->z, weir_zpool_head(m->z, addr));
 }
 
-void weir_recvq_init(struct weir_recvq *q, uint16_t max_ooo) { *q = (struct weir_recvq){.max_ooo = max_ooo}; }
+void weir_recvq_init(struct weir_recvq *q, uint16_t max_ooo)
+{
+    *q = (struct weir_recvq){.max_ooo = max_ooo};
+}
 
 static void skip(struct arriving *a, uint32_t n)
 {
@@ -157,8 +168,8 @@ static bool pins_too_much(const struct weir_recvq *q, const struct weir_pktmem *
 }
 
 /* Appends n bytes that lie together, or a first part of them. Returns how many, 0 with *why. */
-static uint32_t append(struct weir_recvq *q, struct weir_pktmem *m, struct arriving *a, uint32_t n, bool packs,
-                       enum weir_recvq_result *why)
+static uint32_t append(struct weir_recvq *q, struct weir_pktmem *m, struct arriving *a, uint32_t n,
+                       bool packs, enum weir_recvq_result *why)
 {
     uint32_t packed = packs ? pack(q, m, a, n) : 0;
     if (packed > 0) return packed;
@@ -241,8 +252,9 @@ static enum weir_recvq_result insert_ooo(struct weir_recvq *q, struct weir_pktme
     return kept ? WEIR_RECVQ_KEPT : why;
 }
 
-enum weir_recvq_result weir_recvq_insert(struct weir_recvq *q, struct weir_pktmem *m, uint32_t *rcv_nxt, uint32_t seq,
-                                         const struct weir_piece *pieces, unsigned n_pieces, uint32_t n)
+enum weir_recvq_result weir_recvq_insert(struct weir_recvq *q, struct weir_pktmem *m, uint32_t *rcv_nxt,
+                                         uint32_t seq, const struct weir_piece *pieces, unsigned n_pieces,
+                                         uint32_t n)
 {
     struct arriving a = {.piece = pieces, .pieces = n_pieces, .seq = seq, .left = n};
     uint32_t old = *rcv_nxt - seq;
@@ -277,8 +289,8 @@ static void consume(struct weir_recvq *q, struct weir_pktmem *m, uint32_t n)
     q->bytes -= n;
 }
 
-unsigned weir_recvq_lend(struct weir_recvq *q, struct weir_pktmem *m, uint32_t lent_id, struct weir_iov *out, unsigned n,
-                         uint32_t max_bytes, uint32_t *bytes)
+unsigned weir_recvq_lend(struct weir_recvq *q, struct weir_pktmem *m, uint32_t lent_id, struct weir_iov *out,
+                         unsigned n, uint32_t max_bytes, uint32_t *bytes)
 {
     unsigned lent = 0;
     *bytes = 0;
@@ -318,7 +330,8 @@ uint32_t weir_recvq_copy(struct weir_recvq *q, struct weir_pktmem *m, void *out,
 uint32_t weir_recvq_drop_ooo(struct weir_recvq *q, struct weir_pktmem *m)
 {
     uint32_t bytes = q->ooo_bytes;
-    while (q->ooo_first != 0) q->ooo_first = weir_pbuf_drop(m, q->ooo_first, WEIR_OWNER_OOO);
+    while (q->ooo_first != 0)
+        q->ooo_first = weir_pbuf_drop(m, q->ooo_first, WEIR_OWNER_OOO);
     q->ooo_last = 0;
     q->ooo_bytes = 0;
     q->n_ooo = 0;
@@ -328,7 +341,8 @@ uint32_t weir_recvq_drop_ooo(struct weir_recvq *q, struct weir_pktmem *m)
 void weir_recvq_clear(struct weir_recvq *q, struct weir_pktmem *m)
 {
     weir_recvq_drop_ooo(q, m);
-    while (q->first != 0) drop_first(q, m);
+    while (q->first != 0)
+        drop_first(q, m);
 }
 
 /* ---- checking ---- */
@@ -374,9 +388,9 @@ static int check_ooo(const struct weir_recvq *q, const struct weir_pktmem *m, ui
     return bytes == q->ooo_bytes ? 0 : 9;
 }
 
-/* Invariants by number. In order: 1 the ends and the count agree, 2 each descriptor lies in a live zbuf that the stack
- * holds, 3 they are contiguous and end at rcv_nxt, 4 bytes, 5 seg_bytes. Out of order: 6 ends, count and limit, 7 as 2,
- * 8 ascending, disjoint, after rcv_nxt, 9 ooo_bytes. */
+/* Invariants by number. In order: 1 the ends and the count agree, 2 each descriptor lies in a live zbuf that
+ * the stack holds, 3 they are contiguous and end at rcv_nxt, 4 bytes, 5 seg_bytes. Out of order: 6 ends,
+ * count and limit, 7 as 2, 8 ascending, disjoint, after rcv_nxt, 9 ooo_bytes. */
 int weir_recvq_check(const struct weir_recvq *q, const struct weir_pktmem *m, uint32_t rcv_nxt)
 {
     int broken = check_in_order(q, m, rcv_nxt);

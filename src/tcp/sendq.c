@@ -1,20 +1,21 @@
 /* sendq.c: the send queue of a connection.
  *
- * Theory of operation. The queue is a singly linked list of descriptors that tile [una, end). Bytes enter at the tail,
- * leave at the head, and are looked at from a cursor in between; nothing ever looks backwards.
+ * Theory of operation. The queue is a singly linked list of descriptors that tile [una, end). Bytes enter at
+ * the tail, leave at the head, and are looked at from a cursor in between; nothing ever looks backwards.
  *
- *     write      the tail grows iff the new bytes lie right behind its last one and both have the same head. The
- *                address alone doesn't tell: in the dense layout the next segment begins where this one ends. A
- *                growing tail needs neither a descriptor nor a reference, so it can't fail.
- *     output     slice() starts at the cursor, at the tail, or at the head, whichever is nearest before seq, and leaves
- *                the cursor on the last descriptor that it used: bulk output costs its pieces.
- *     ack        descriptors go from the head; the one that una cuts is trimmed in front. Its end stays where it is,
- *                so trimming never makes two neighbours into one, and a trimmed tail still grows.
+ *     write      the tail grows iff the new bytes lie right behind its last one and both have the same head.
+ * The address alone doesn't tell: in the dense layout the next segment begins where this one ends. A growing
+ * tail needs neither a descriptor nor a reference, so it can't fail. output     slice() starts at the cursor,
+ * at the tail, or at the head, whichever is nearest before seq, and leaves the cursor on the last descriptor
+ * that it used: bulk output costs its pieces. ack        descriptors go from the head; the one that una cuts
+ * is trimmed in front. Its end stays where it is, so trimming never makes two neighbours into one, and a
+ * trimmed tail still grows.
  *
  *     cur = 0 or a descriptor of the queue; when the ack takes it, the head takes its place.
  *
- * Rejected: a cursor that never goes back. It spares new data the walk after a retransmission, but makes a recovery of k
- * bursts walk from the head k times; with this one a recovery walks its stretch once and the tail is found at once. */
+ * Rejected: a cursor that never goes back. It spares new data the walk after a retransmission, but makes a
+ * recovery of k bursts walk from the head k times; with this one a recovery walks its stretch once and the
+ * tail is found at once. */
 #include "tcp/sendq.h"
 
 #include <string.h>
@@ -67,8 +68,8 @@ ptrdiff_t weir_sendq_ref(struct weir_sendq *q, struct weir_pktmem *m, uint8_t *a
 }
 
 /* One step of a copied write: as many of the n bytes as the warm segment takes, or why not one. */
-static ptrdiff_t copy_some(struct weir_sendq *q, struct weir_pktmem *m, struct weir_warm *w, const uint8_t *src,
-                           uint32_t n)
+static ptrdiff_t copy_some(struct weir_sendq *q, struct weir_pktmem *m, struct weir_warm *w,
+                           const uint8_t *src, uint32_t n)
 {
     bool grows = w->at != NULL && continues_last(q, m, w->at);
     if (!grows) {
@@ -88,7 +89,8 @@ static ptrdiff_t copy_some(struct weir_sendq *q, struct weir_pktmem *m, struct w
     return (ptrdiff_t)k;
 }
 
-ptrdiff_t weir_sendq_copy(struct weir_sendq *q, struct weir_pktmem *m, struct weir_warm *w, const void *src, uint32_t n)
+ptrdiff_t weir_sendq_copy(struct weir_sendq *q, struct weir_pktmem *m, struct weir_warm *w, const void *src,
+                          uint32_t n)
 {
     if (q->closed) return WEIR_EPIPE;
     uint32_t done = 0;
@@ -180,7 +182,8 @@ unsigned weir_sendq_ack(struct weir_sendq *q, struct weir_pktmem *m, uint32_t un
 
 void weir_sendq_clear(struct weir_sendq *q, struct weir_pktmem *m)
 {
-    while (q->first != 0) drop_first(q, m);
+    while (q->first != 0)
+        drop_first(q, m);
     q->una = q->end;
 }
 
@@ -194,9 +197,9 @@ static int check_place(const struct weir_pktmem *m, const struct weir_pbuf *p)
     return passed + p->bytes > weir_zpool_bytes(m->z, h) ? 5 : 0;
 }
 
-/* Invariants by number: 1 the ends and the count agree, 2 sequence numbers tile [una, end), 3 no descriptor is empty, 4 it
- * lies in a live zbuf that the stack holds, 5 and not past its end, 6 no two neighbours could be one, 7 the cursor
- * is one of the queue's, 8 at most max descriptors. */
+/* Invariants by number: 1 the ends and the count agree, 2 sequence numbers tile [una, end), 3 no descriptor
+ * is empty, 4 it lies in a live zbuf that the stack holds, 5 and not past its end, 6 no two neighbours could
+ * be one, 7 the cursor is one of the queue's, 8 at most max descriptors. */
 int weir_sendq_check(const struct weir_sendq *q, const struct weir_pktmem *m)
 {
     uint32_t seq = q->una, seen = 0, before = 0;

@@ -1,24 +1,27 @@
 /* txrec.c: transmit records.
  *
- * Theory of operation. A singly linked list of records tiles [una, nxt). Each number in it is in one of four states:
+ * Theory of operation. A singly linked list of records tiles [una, nxt). Each number in it is in one of four
+ * states:
  *
  *     sent ----------- lose ---> LOST ------- resent ---> sent, RESENT
  *       ^                          |
  *       +-------- unlose ----------+          (SACKED is set by the scoreboard, and stays until acknowledged)
  *
- * A record covers neighbours of one state and one time. Each operation first cuts records at its borders, then changes
- * whole records, then joins equal neighbours, all in one walk with the predecessor at hand. When a cut finds no record, the whole
- * one is changed; the caller is told by what is returned. `times` of joined records is the larger one, so it is a
- * bound, and RESENT is set iff it is more than 1.
+ * A record covers neighbours of one state and one time. Each operation first cuts records at its borders,
+ * then changes whole records, then joins equal neighbours, all in one walk with the predecessor at hand. When
+ * a cut finds no record, the whole one is changed; the caller is told by what is returned. `times` of joined
+ * records is the larger one, so it is a bound, and RESENT is set iff it is more than 1.
  *
- *     pipe = sum (end - seq) with neither LOST nor SACKED      lost = sum (end - seq) with LOST and not SACKED
+ *     pipe = sum (end - seq) with neither LOST nor SACKED      lost = sum (end - seq) with LOST and not
+ * SACKED
  *
- * What a burst joins when no record can be had: behind a LOST record the new numbers count as lost and will be sent
- * once more; behind a SACKED one the whole counts as in flight. Rejected: keeping such a record's state and counting the new
- * numbers with it, which would never send a lost number again if it lay behind a SACKED one.
+ * What a burst joins when no record can be had: behind a LOST record the new numbers count as lost and will
+ * be sent once more; behind a SACKED one the whole counts as in flight. Rejected: keeping such a record's
+ * state and counting the new numbers with it, which would never send a lost number again if it lay behind a
+ * SACKED one.
  *
- * Cost: sent and ack are constant, amortised over the records that they make; next_lost is constant while nothing is
- * lost; the others walk from the head to where they end. */
+ * Cost: sent and ack are constant, amortised over the records that they make; next_lost is constant while
+ * nothing is lost; the others walk from the head to where they end. */
 #include "tcp/txrec.h"
 
 #include "base/bits.h"
@@ -28,7 +31,10 @@ static struct weir_txrec *rec_at(const struct weir_pktmem *m, uint32_t number)
     return (struct weir_txrec *)weir_cells_at(&m->txrecs, number);
 }
 
-static bool in_flight(const struct weir_txrec *r) { return (r->flags & (WEIR_TXREC_LOST | WEIR_TXREC_SACKED)) == 0; }
+static bool in_flight(const struct weir_txrec *r)
+{
+    return (r->flags & (WEIR_TXREC_LOST | WEIR_TXREC_SACKED)) == 0;
+}
 
 static bool to_resend(const struct weir_txrec *r)
 {
@@ -125,9 +131,11 @@ static void join_last(struct weir_txlist *l, struct weir_pktmem *m, uint32_t end
     }
     r->sent_us = now_us;
     extend_last(l, r, end);
-    /* First transmissions have ascending times, so only one that was sent again can now equal its predecessor. */
+    /* First transmissions have ascending times, so only one that was sent again can now equal its
+     * predecessor. */
     uint32_t at = r->flags != 0 && l->n > 1 ? l->first : 0;
-    while (at != 0 && rec_at(m, at)->next != l->last) at = rec_at(m, at)->next;
+    while (at != 0 && rec_at(m, at)->next != l->last)
+        at = rec_at(m, at)->next;
     if (at != 0) join_next(l, m, at);
 }
 
@@ -155,7 +163,8 @@ bool weir_txlist_sent(struct weir_txlist *l, struct weir_pktmem *m, uint32_t end
     return true;
 }
 
-/* What the acknowledgement of (part of) a record tells. A sacked one was told of before: it says nothing about now. */
+/* What the acknowledgement of (part of) a record tells. A sacked one was told of before: it says nothing
+ * about now. */
 static void learn(struct weir_txack *a, const struct weir_txrec *r)
 {
     if ((r->flags & WEIR_TXREC_RESENT) != 0) {
@@ -189,9 +198,10 @@ struct weir_txack weir_txlist_ack(struct weir_txlist *l, struct weir_pktmem *m, 
     return a;
 }
 
-/* Marks one record lost, cut to [from, to) as far as records allow. Returns the numbers marked. *number moves on to the
- * record that was marked. */
-static uint32_t lose_one(struct weir_txlist *l, struct weir_pktmem *m, uint32_t *number, uint32_t from, uint32_t to)
+/* Marks one record lost, cut to [from, to) as far as records allow. Returns the numbers marked. *number moves
+ * on to the record that was marked. */
+static uint32_t lose_one(struct weir_txlist *l, struct weir_pktmem *m, uint32_t *number, uint32_t from,
+                         uint32_t to)
 {
     struct weir_txrec *r = rec_at(m, *number);
     if (weir_seq_lt(r->seq, from) && cut(l, m, *number, from)) {
@@ -227,13 +237,16 @@ uint32_t weir_txlist_lose(struct weir_txlist *l, struct weir_pktmem *m, uint32_t
 }
 
 /* The first stretch marked lost may span records of several times: it is sent again as one. */
-bool weir_txlist_next_lost(const struct weir_txlist *l, const struct weir_pktmem *m, uint32_t *seq, uint32_t *end)
+bool weir_txlist_next_lost(const struct weir_txlist *l, const struct weir_pktmem *m, uint32_t *seq,
+                           uint32_t *end)
 {
     if (l->lost == 0) return false;
     const struct weir_txrec *r = rec_at(m, l->first);
-    while (!to_resend(r)) r = rec_at(m, r->next);
+    while (!to_resend(r))
+        r = rec_at(m, r->next);
     *seq = r->seq;
-    while (r->next != 0 && to_resend(rec_at(m, r->next))) r = rec_at(m, r->next);
+    while (r->next != 0 && to_resend(rec_at(m, r->next)))
+        r = rec_at(m, r->next);
     *end = r->end;
     return true;
 }
@@ -247,7 +260,8 @@ static void resend_one(struct weir_txlist *l, struct weir_txrec *r, uint32_t now
     recount(l, r, r->end - r->seq);
 }
 
-uint32_t weir_txlist_resent(struct weir_txlist *l, struct weir_pktmem *m, uint32_t seq, uint32_t end, uint32_t now_us)
+uint32_t weir_txlist_resent(struct weir_txlist *l, struct weir_pktmem *m, uint32_t seq, uint32_t end,
+                            uint32_t now_us)
 {
     uint32_t before = 0, at = l->first, reached = end;
     while (at != 0 && weir_seq_lt(rec_at(m, at)->seq, seq)) {
@@ -293,8 +307,8 @@ void weir_txlist_clear(struct weir_txlist *l, struct weir_pktmem *m)
     l->pipe = l->lost = 0;
 }
 
-/* Invariants by number: 1 the ends and the count agree, 2 records tile [una, nxt), 3 none is empty, 4 pipe, 5 lost, 6 no
- * equal neighbours, 7 at most max records, 8 RESENT iff sent more than once. */
+/* Invariants by number: 1 the ends and the count agree, 2 records tile [una, nxt), 3 none is empty, 4 pipe, 5
+ * lost, 6 no equal neighbours, 7 at most max records, 8 RESENT iff sent more than once. */
 int weir_txlist_check(const struct weir_txlist *l, const struct weir_pktmem *m)
 {
     uint32_t seq = l->una, seen = 0, before = 0, pipe = 0, lost = 0;

@@ -1,15 +1,16 @@
 /* warm.c: the segment that copied writes are packed into.
  *
- * Theory of operation. One segment an instance; every connection's copied bytes go behind each other into it, so that a
- * thousand small writes cost a segment's worth of memory and not a thousand segments. The instance holds one reference
- * of its own (owner WARM), each descriptor that points into it one more.
+ * Theory of operation. One segment an instance; every connection's copied bytes go behind each other into it,
+ * so that a thousand small writes cost a segment's worth of memory and not a thousand segments. The instance
+ * holds one reference of its own (owner WARM), each descriptor that points into it one more.
  *
  *     first            at            first + usable bytes
  *     [ copied bytes   | left ...... ]
  *
- * When everything that was copied into it has been acknowledged only WARM's own reference is left, and writing begins at the
- * front again: a request-and-answer server lives in the same few cache lines for ever. A segment that is full is let
- * go at once, so at = NULL iff left = 0, and `at` always lies inside the segment that it belongs to. */
+ * When everything that was copied into it has been acknowledged only WARM's own reference is left, and
+ * writing begins at the front again: a request-and-answer server lives in the same few cache lines for ever.
+ * A segment that is full is let go at once, so at = NULL iff left = 0, and `at` always lies inside the
+ * segment that it belongs to. */
 #include "tcp/sendq.h"
 
 void weir_warm_drop(struct weir_warm *w, struct weir_pktmem *m)
