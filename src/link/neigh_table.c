@@ -10,7 +10,7 @@
  *     free             -> e2 -> e4
  *
  * Invariants: free + sum(list[s].n) = entries; an entry's queued = waiting datagrams that name it; a state's
- * list is sorted but for an entry that was put off (no room for its request), which is first.
+ * list is sorted but for entries that were put off (no room for their requests), which are at its front.
  *
  * The hash is keyed, because peers choose their addresses. Who may fill the table: our own attempts to send,
  * which spoofed requests cause, too. So unanswered entries replace one another as soon as they are half of
