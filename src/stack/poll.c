@@ -2,7 +2,7 @@
  * something to tell, nothing left to do, or the time is over; in between it sleeps.
  *
  * The sleep. A giver pushes a zbuf on the list, then looks at `sleeping` and wakes; the owner sets `sleeping`, then looks at the list
- * once more. With a full fence on both sides one of the two sees the other, so no release waits for a sleeper. */
+ * once more. Both touch `sleeping` with a read-modify-write, so one of the two sees the other and no release waits for a sleeper. */
 #include "base/bits.h"
 #include "stack/stack.h"
 
@@ -86,10 +86,9 @@ static void sleep_until(struct weir *w, int64_t until)
     int64_t next;
     (void)weir_next(w, &next);
     if (next < until) until = next;
-    atomic_store_explicit(&w->sleeping, 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst);
-    bool due = atomic_load_explicit(&w->z.given, memory_order_relaxed) != 0 ||
-               atomic_load_explicit(&w->woken, memory_order_relaxed) != 0;
+    (void)atomic_exchange_explicit(&w->sleeping, 1, memory_order_seq_cst);
+    bool due = atomic_load_explicit(&w->z.given, memory_order_seq_cst) != 0 ||
+               atomic_load_explicit(&w->woken, memory_order_seq_cst) != 0;
     int64_t now = (int64_t)w->plat->now_us(w->plat->ctx);
     if (!due && until > now) {
         w->stats.waits++;

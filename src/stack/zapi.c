@@ -59,8 +59,7 @@ int weir_zgive(struct weir *w, const void *data)
     uint64_t off = (uint64_t)((uintptr_t)data - (uintptr_t)w->z.base);
     if (at >= w->z.cls[w->z.slab[off >> w->z.slab_shift].cls].bytes) return WEIR_EFAULT;
     if (!weir_zpool_give(&w->z, h)) return 0;
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&w->sleeping, memory_order_relaxed) && w->plat->wake) w->plat->wake(w->plat->ctx);
+    if (atomic_fetch_add_explicit(&w->sleeping, 0, memory_order_seq_cst) && w->plat->wake) w->plat->wake(w->plat->ctx);
     return 0;
 }
 

@@ -54,7 +54,7 @@ static enum sent send_syn(struct weir_tcp *t, struct weir_conn *c, bool again)
 static enum sent send_lost(struct weir_tcp *t, struct weir_conn *c)
 {
     uint32_t seq, end;
-    if (!weir_txlist_next_lost(&c->tx, &seq, &end)) return NOTHING;
+    if (!weir_txlist_next_lost(&c->tx, &t->mem, &seq, &end)) return NOTHING;
     if (seq == c->iss && c->state <= WEIR_TCP_SYN_RECEIVED) return send_syn(t, c, true);
     bool force = (c->flags & WEIR_C_FORCE) != 0;
     uint32_t mss = weir_tcp_eff_mss(c);
