@@ -199,5 +199,8 @@ int weir_stop(struct weir *w)
         detach(w, ifc);
     }
     w->ip.n_ifc = 0;
-    return (int)(w->z.live - w->z.posted);
+    int held = 0;
+    for (uint32_t i = 0; i < w->z.total; i++)
+        held += weir_zpool_by_number(&w->z, i)->app > 0;
+    return held;
 }
