@@ -1,6 +1,7 @@
 #include "ledger.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 
 struct row {
