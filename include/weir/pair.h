@@ -10,13 +10,13 @@
 #define WEIR_PAIR_H
 
 #include "weir/netdev.h"
+#include "weir/posts.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 #define WEIR_PAIR_FRAMES       64 /* frames in flight in one direction */
-#define WEIR_PAIR_POSTS        64 /* receive buffers posted at one end */
 #define WEIR_PAIR_DONE         (WEIR_PAIR_FRAMES * WEIR_FRAME_PIECES_MAX) /* pieces of an end not yet reaped */
 #define WEIR_PAIR_FRAME_MIN    60u
 #define WEIR_PAIR_FRAME_MAX    65549u
@@ -56,18 +56,15 @@ struct weir_pair_end {
     struct weir_pair_slot
         slot[WEIR_PAIR_FRAMES]; /* what this end has sent and the other has not yet received */
     unsigned head, used;
-    uint8_t *copies;                         /* synchronous: max_frame bytes for each slot */
-    uint64_t line_free_ns;                   /* when the last frame's last bit has left */
-    struct weir_piece post[WEIR_PAIR_POSTS]; /* a ring */
-    unsigned post_head, n_post;
-    struct weir_piece rx_pieces[WEIR_PAIR_POSTS];
+    uint8_t *copies;       /* synchronous: max_frame bytes for each slot */
+    uint64_t line_free_ns; /* when the last frame's last bit has left */
+    struct weir_posts posts;
+    struct weir_piece rx_pieces[WEIR_POSTS_MAX];
     void *done[WEIR_PAIR_DONE]; /* asynchronous: to be reaped, last in first out */
     unsigned n_done;
-    unsigned n_flying;   /* asynchronous: pieces of the frames in flight */
-    uint32_t want_bytes; /* size of a posted buffer */
-    uint32_t want_posts; /* how many are wanted */
-    uint32_t rx_frame;   /* the largest frame that can be received */
-    uint16_t offered;    /* caps.offloads before open, for the next open */
+    unsigned n_flying; /* asynchronous: pieces of the frames in flight */
+    uint32_t rx_frame; /* the largest frame that can be received */
+    uint16_t offered;  /* caps.offloads before open, for the next open */
     uint8_t open;
 };
 

@@ -14,26 +14,22 @@
  * keeps the sender's pieces; delivery puts their addresses on `done`, a stack, so that the last comes back
  * first and nobody can rely on an order. A full queue is back pressure (tx_room says so), never loss.
  *
- * Posted buffers are a ring of one size. A frame takes as many as it needs from the front; one for which the
- * posted bytes do not suffice waits, and all behind it.
+ * A frame for which the posted buffers do not suffice waits, and all behind it.
  *
  * Invariants
- *     used <= conf.queue            n_post <= want_posts <= WEIR_PAIR_POSTS
+ *     used <= conf.queue
  *     n_flying = sum of n_pieces over the used slots (asynchronous; else 0)
- *     n_flying + n_done <= WEIR_PAIR_DONE, so delivery always finds room for the addresses
- *
- * Rejected: one posted buffer of max_frame bytes for each frame, as a first version had it. With large
- * segments every acknowledgement of 66 bytes would pin a zbuf of 128 K. */
+ *     n_flying + n_done <= WEIR_PAIR_DONE, so delivery always finds room for the addresses */
 #include <stdbool.h>
 #include <string.h>
 
 #include "base/bits.h"
 #include "base/text.h"
+#include "netdev/rxposts.h"
 #include "weir/err.h"
 #include "weir/pair.h"
 
 #define ETHER_BYTES 14u
-#define POST_BYTES  2048u /* the size of posted buffers where frames are larger than that */
 
 static const uint16_t ALL_OFFLOADS =
     WEIR_OFF_TX_CSUM | WEIR_OFF_TX_TSO4 | WEIR_OFF_RX_CSUM | WEIR_OFF_RX_MERGE4;
@@ -82,32 +78,6 @@ static uint16_t agree(const struct weir_pair_end *e, uint16_t wanted)
 
 /* ---- open and close ---- */
 
-/* The size of posted buffers: the smallest that holds a frame, or POST_BYTES for frames larger than that;
- * larger ones if a frame would need too many. 0: none will do. */
-static uint32_t post_bytes(const struct weir_netdev_env *env, uint32_t frame)
-{
-    uint32_t least = weir_min_u32(frame, POST_BYTES), best = 0;
-    for (unsigned i = 0; i < env->n_zbuf_bytes; i++) {
-        uint32_t z = env->zbuf_bytes[i];
-        if (z == 0 || (frame + z - 1) / z > WEIR_FRAME_PIECES_MAX) continue;
-        best = z;
-        if (z >= least) break;
-    }
-    return best;
-}
-
-static int refuse_zbufs(struct weir_pair_end *e, uint32_t frame)
-{
-    struct weir_text t;
-    weir_text_init(&t, e->dev.error, sizeof e->dev.error);
-    weir_text_str(&t, "no zbuf size can hold the pair's frames in ");
-    weir_text_u64(&t, WEIR_FRAME_PIECES_MAX);
-    weir_text_str(&t, " pieces: add a class of ");
-    weir_text_u64(&t, weir_pow2_ceil((frame + WEIR_FRAME_PIECES_MAX - 1) / WEIR_FRAME_PIECES_MAX));
-    weir_text_str(&t, " bytes or more.");
-    return WEIR_EINVAL;
-}
-
 static int refuse(struct weir_pair_end *e, int err, const char *why)
 {
     struct weir_text t;
@@ -127,12 +97,8 @@ static int pair_open(struct weir_netdev *dev, const struct weir_netdev_env *env)
             e, WEIR_EINVAL,
             "the other end sends with offloads that this end lacks: open both alike, or none in conf.");
     uint32_t frame = offloads & WEIR_OFF_RX_MERGE4 ? dev->caps.max_frame : plain_frame(&dev->caps);
-    uint32_t bytes = post_bytes(env, frame);
-    if (bytes == 0) return refuse_zbufs(e, frame);
-    e->want_bytes = bytes;
-    uint32_t each = (frame + bytes - 1) / bytes;
-    uint32_t frames = weir_max_u32(1, weir_min_u32(env->rx_frames, WEIR_PAIR_POSTS));
-    e->want_posts = weir_min_u32(each * frames, WEIR_PAIR_POSTS);
+    int err = weir_posts_plan(&e->posts, env, frame, dev->error, sizeof dev->error);
+    if (err) return err;
     e->rx_frame = frame;
     e->offered = dev->caps.offloads;
     dev->caps.offloads = offloads;
@@ -164,7 +130,7 @@ static void pair_close(struct weir_netdev *dev)
         dev->tx_dropped += e->used;
         e->used = e->n_flying = e->n_done = 0;
     }
-    e->n_post = 0;
+    e->posts.n = 0;
     dev->caps.offloads = e->offered;
     e->open = 0;
 }
@@ -285,57 +251,18 @@ static unsigned pair_reap(struct weir_netdev *dev, void **addr, unsigned n)
 static uint32_t pair_rx_want(struct weir_netdev *dev)
 {
     struct weir_pair_end *e = end_of(dev);
-    return e->open && e->n_post < e->want_posts ? e->want_bytes : 0;
+    return e->open ? weir_posts_want(&e->posts) : 0;
 }
 
 static int pair_rx_post(struct weir_netdev *dev, void *addr, uint32_t bytes)
 {
     struct weir_pair_end *e = end_of(dev);
-    if (!e->open || bytes < e->want_bytes || bytes < dev->caps.rx_unit) return WEIR_EINVAL;
-    if (e->n_post >= e->want_posts) return WEIR_EAGAIN;
-    e->post[(e->post_head + e->n_post++) % WEIR_PAIR_POSTS] = (struct weir_piece){addr, bytes};
-    return 0;
+    return e->open ? weir_posts_add(&e->posts, addr, bytes) : WEIR_EINVAL;
 }
 
 static unsigned pair_rx_unpost(struct weir_netdev *dev, void **addr, unsigned n)
 {
-    struct weir_pair_end *e = end_of(dev);
-    unsigned i;
-    for (i = 0; i < n && e->n_post > 0; i++)
-        addr[i] = e->post[(e->post_head + --e->n_post) % WEIR_PAIR_POSTS].addr;
-    return i;
-}
-
-/* How many posted buffers from the front a frame of so many bytes takes, 0: they don't suffice. */
-static unsigned posts_for(const struct weir_pair_end *e, uint32_t bytes)
-{
-    uint64_t have = 0;
-    for (unsigned i = 0; i < e->n_post; i++) {
-        have += e->post[(e->post_head + i) % WEIR_PAIR_POSTS].bytes;
-        if (have >= bytes) return i + 1 <= WEIR_FRAME_PIECES_MAX ? i + 1 : 0;
-    }
-    return 0;
-}
-
-/* Copies a frame into the first k posted buffers, which leave the ring for out[0..k). */
-static void copy_out(struct weir_pair_end *e, const struct weir_frame *f, struct weir_piece *out, unsigned k)
-{
-    const struct weir_piece *from = f->pieces;
-    uint32_t used = 0, left = f->bytes;
-    for (unsigned i = 0; i < k; i++) {
-        const struct weir_piece *to = &e->post[e->post_head];
-        out[i] = (struct weir_piece){to->addr, weir_min_u32(to->bytes, left)};
-        for (uint32_t at = 0; at < out[i].bytes;) {
-            uint32_t n = weir_min_u32(out[i].bytes - at, from->bytes - used);
-            memcpy(to->addr + at, from->addr + used, n);
-            at += n;
-            used += n;
-            if (used == from->bytes) from++, used = 0;
-        }
-        left -= out[i].bytes;
-        e->post_head = (e->post_head + 1) % WEIR_PAIR_POSTS;
-        e->n_post--;
-    }
+    return weir_posts_take_back(&end_of(dev)->posts, addr, n);
 }
 
 static unsigned pair_rx_burst(struct weir_netdev *dev, struct weir_frame *out, unsigned n)
@@ -346,9 +273,9 @@ static unsigned pair_rx_burst(struct weir_netdev *dev, struct weir_frame *out, u
     unsigned got;
     for (got = 0; got < n && from->used > 0 && e->open; got++) {
         const struct weir_pair_slot *s = &from->slot[from->head];
-        unsigned k = s->due_us <= now ? posts_for(e, s->frame.bytes) : 0;
+        unsigned k = s->due_us <= now ? weir_posts_for(&e->posts, s->frame.bytes) : 0;
         if (k == 0) break;
-        copy_out(e, &s->frame, pieces, k);
+        weir_posts_fill(&e->posts, &s->frame, pieces, k);
         out[got] = s->frame;
         out[got].pieces = pieces;
         out[got].n_pieces = (uint16_t)k;
@@ -372,7 +299,7 @@ static uint64_t pair_next_us(struct weir_netdev *dev)
     if (e->n_done > 0) return now_us(e);
     if (from->used == 0) return UINT64_MAX;
     const struct weir_pair_slot *s = &from->slot[from->head];
-    return posts_for(e, s->frame.bytes) ? s->due_us : UINT64_MAX;
+    return weir_posts_for(&e->posts, s->frame.bytes) ? s->due_us : UINT64_MAX;
 }
 
 static const struct weir_netdev_ops PAIR_OPS = {

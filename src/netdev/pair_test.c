@@ -330,9 +330,9 @@ static void test_zbufs_too_small_are_refused(void **state)
     struct weir_netdev_env env = env_of(ALL);
     env.n_zbuf_bytes = 1;
     assert_int_equal(A->ops->open(A, &env), WEIR_EINVAL);
-    assert_string_equal(A->error,
-                        "no zbuf size can hold the pair's frames in 48 pieces: add a class of 2,048 bytes "
-                        "or more.");
+    assert_string_equal(
+        A->error, "frames of 65,000 bytes do not fit into 48 of the zbufs: add a class of 2,048 bytes or "
+                  "more.");
     finish();
 }
 
@@ -374,7 +374,7 @@ static void check_end(const struct weir_pair_end *e)
         flying += e->slot[(e->head + i) % pair.conf.queue].frame.n_pieces;
     assert_int_equal(e->n_flying, e->dev.caps.async ? flying : 0);
     assert_true(e->n_flying + e->n_done <= WEIR_PAIR_DONE);
-    assert_true(e->used <= pair.conf.queue && e->n_post <= e->want_posts);
+    assert_true(e->used <= pair.conf.queue && e->posts.n <= e->posts.want);
 }
 
 static uint8_t fills[256][1514]; /* frames never change: an asynchronous device reads late */
