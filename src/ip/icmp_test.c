@@ -164,7 +164,6 @@ static void refuses_bad_messages(void **state)
     }
     assert_int_equal(rig_drops(WEIR_DROP_ICMP_CSUM), 41);
     g.frame.flags = WEIR_FRAME_CSUM_GOOD; /* a device's word is for TCP and UDP */
-    g.piece[0].addr[40] ^= 4;
     assert_int_equal(weir_icmp_input(&g.ip, &g.pkt, &note), WEIR_V_DROP);
     static const uint8_t ignored[] = {0, 1, 2, 4, 5, 7, 9, 10, 13, 14, 15, 17, 18, 30, 255};
     for (unsigned i = 0; i < sizeof(ignored); i++) {
