@@ -25,37 +25,40 @@ static inline uint64_t add_carry(uint64_t a, uint64_t b)
     return s + (s < b);
 }
 
-#if defined(__SIZEOF_INT128__)
+#if UINTPTR_MAX > UINT32_MAX
 
-/* 64-bit machines: words of 8 bytes, the carries gather in the upper half; two chains so that neither waits
- * for its own carry. 2^32 / 8 words can't overflow the upper half. */
-__extension__ typedef unsigned __int128 wide;
+/* 64-bit machines: words of 8 bytes. Sums and their carries are kept apart, so that each word costs an
+ * addition and an addition with carry; two chains, so that neither waits for the other's carry. (A 128-bit
+ * accumulator says the same, but gcc 12 makes five instructions a word of it instead of two.) */
+struct chain {
+    uint64_t sum, carries;
+};
 
-static inline uint64_t load64(const uint8_t *p)
+static inline void chain_add(struct chain *c, const uint8_t *p)
 {
     uint64_t w;
     memcpy(&w, p, sizeof w);
-    return w;
+    c->sum += w;
+    c->carries += c->sum < w;
 }
 
 /* The sum of p[0..n), n a multiple of 8. */
 static uint64_t sum_words(const uint8_t *p, size_t n)
 {
-    wide a = 0, b = 0;
+    struct chain a = {0, 0}, b = {0, 0};
     for (; n >= 64; n -= 64, p += 64) {
-        a += load64(p);
-        b += load64(p + 8);
-        a += load64(p + 16);
-        b += load64(p + 24);
-        a += load64(p + 32);
-        b += load64(p + 40);
-        a += load64(p + 48);
-        b += load64(p + 56);
+        chain_add(&a, p);
+        chain_add(&b, p + 8);
+        chain_add(&a, p + 16);
+        chain_add(&b, p + 24);
+        chain_add(&a, p + 32);
+        chain_add(&b, p + 40);
+        chain_add(&a, p + 48);
+        chain_add(&b, p + 56);
     }
     for (; n >= 8; n -= 8, p += 8)
-        a += load64(p);
-    a += b; /* the upper halves are small */
-    return add_carry((uint64_t)a, (uint64_t)(a >> 64));
+        chain_add(&a, p);
+    return add_carry(add_carry(a.sum, b.sum), a.carries + b.carries);
 }
 
 #else
@@ -133,11 +136,18 @@ uint64_t weir_csum_pseudo4(uint32_t src, uint32_t dst, uint8_t proto, uint32_t l
     return words;
 }
 
+/* A number plus itself with its halves swapped: the upper half of the result is their sum, its carry added
+ * in. */
 uint16_t weir_csum_fold(uint64_t sum)
 {
-    sum = (sum & 0xffffffffu) + (sum >> 32);
-    sum = (sum & 0xffffu) + (sum >> 16 & 0xffffu) + (sum >> 32);
-    sum = (sum & 0xffffu) + (sum >> 16);
-    sum = (sum & 0xffffu) + (sum >> 16);
-    return NET16((uint16_t)sum);
+    uint32_t half = (uint32_t)((sum + (sum << 32 | sum >> 32)) >> 32);
+    uint16_t quarter = (uint16_t)((half + (half << 16 | half >> 16)) >> 16);
+    return NET16(quarter);
+}
+
+uint64_t weir_csum_20(const void *p)
+{
+    uint32_t w[5];
+    memcpy(w, p, sizeof w);
+    return (uint64_t)w[0] + w[1] + w[2] + w[3] + w[4];
 }

@@ -24,9 +24,10 @@
 #define WEIR_L4_AT 36u /* 2 + 14 + 20 */
 #define WEIR_BASE_ALIGN                                                                                      \
     64u /* largest alignment of a frame's first byte that can be served: zbufs begin on it */
-#define WEIR_IP4_TTL         64u
-#define WEIR_DATAGRAM_PIECES 3u /* payload pieces of a datagram, so that it fits the queue of its neighbour  \
-                                 */
+#define WEIR_IP4_TTL 64u
+#define WEIR_DATAGRAM_PIECES                                                                                 \
+    3u /* payload pieces of a datagram, so that it fits the queue of its neighbour                           \
+        */
 
 struct weir_ifc {
     struct weir_netdev *dev;

@@ -71,13 +71,18 @@ int weir_zpool_find(const struct weir_zpool *z, const void *addr, struct weir_zh
     return 0;
 }
 
-unsigned weir_zpool_class_for(const struct weir_zpool *z, uint32_t bytes)
+static inline unsigned class_for(const struct weir_zpool *z, uint32_t bytes)
 {
     if (bytes - 1 >= WEIR_ZCLASS_MAX) return z->classes;
     unsigned i = z->class_of[weir_log2((bytes - 1) | 1) + 1];
-    while (i < z->classes && z->cls[i].bytes < bytes)
-        i++;
-    return i;
+    /* bytes <= 2^k, and class_of gave the first class above 2^(k - 1). One more is enough: strides at least
+     * double, so the next one's usable bytes, 64 less at most, are above 2^k. */
+    return i < z->classes && z->cls[i].bytes < bytes ? i + 1 : i;
+}
+
+unsigned weir_zpool_class_for(const struct weir_zpool *z, uint32_t bytes)
+{
+    return class_for(z, bytes);
 }
 
 static void note_peak(const struct weir_zpool *z)
@@ -99,15 +104,17 @@ static struct weir_zhead *begin_life(struct weir_zpool *z, struct weir_zpool_cla
     h->tag = 0;
     h->lent_id = h->lent_bytes = 0;
     h->u.birth_ms = z->now_ms;
-    if (weir_take_owner(kind) == WEIR_OWNER_POSTED) z->posted++;
-    if (z->stats) z->stats->zbuf_allocs++;
-    note_peak(z);
+    z->posted += weir_take_posts(kind);
+    if (z->stats) {
+        z->stats->zbuf_allocs++;
+        note_peak(z);
+    }
     return h;
 }
 
 struct weir_zhead *weir_zpool_take(struct weir_zpool *z, uint32_t bytes, enum weir_take kind)
 {
-    unsigned best = weir_zpool_class_for(z, bytes);
+    unsigned best = class_for(z, bytes);
     for (unsigned i = best; i < z->classes; i++) {
         struct weir_zpool_class *c = &z->cls[i];
         if (c->free <= c->floor[kind]) continue;

@@ -138,14 +138,15 @@ int weir_zpool_find(const struct weir_zpool *, const void *addr, struct weir_zhe
 unsigned weir_zpool_class_for(const struct weir_zpool *, uint32_t bytes);
 
 /* Whose the reference of a taken segment is. */
+static inline bool weir_take_posts(enum weir_take kind)
+{
+    return (1u << kind & (1u << WEIR_TAKE_POST | 1u << WEIR_TAKE_INORDER | 1u << WEIR_TAKE_OOO)) != 0;
+}
 static inline enum weir_owner weir_take_owner(enum weir_take kind)
 {
-    switch (kind) {
-    case WEIR_TAKE_APP: return WEIR_OWNER_APP;
-    case WEIR_TAKE_COPY: return WEIR_OWNER_WARM;
-    case WEIR_TAKE_CONTROL: return WEIR_OWNER_TXWAIT;
-    default: return WEIR_OWNER_POSTED;
-    }
+    if (weir_take_posts(kind)) return WEIR_OWNER_POSTED;
+    if (kind == WEIR_TAKE_APP) return WEIR_OWNER_APP;
+    return kind == WEIR_TAKE_COPY ? WEIR_OWNER_WARM : WEIR_OWNER_TXWAIT;
 }
 
 /* Takes a segment of at least bytes: the best class above its floor for this kind, then larger ones. The head has app = 1 for

@@ -25,6 +25,11 @@ static bool options_ok(const uint8_t *p, uint32_t at, uint32_t end)
     return true;
 }
 
+static uint64_t header_sum(const uint8_t *p, uint32_t hdr_bytes)
+{
+    return hdr_bytes == WEIR_IP4_BYTES ? weir_csum_20(p) : weir_csum_add(0, p, hdr_bytes, 0);
+}
+
 static bool refuse(enum weir_drop *why, enum weir_drop reason)
 {
     *why = reason;
@@ -41,7 +46,7 @@ bool weir_ip4hdr_parse(struct weir_ip4hdr *h, const uint8_t *p, uint32_t n, uint
     if (h->hdr_bytes > n) return refuse(why, WEIR_DROP_IP_SHORT);
     h->total_bytes = weir_be16(p + 2);
     if (h->total_bytes < h->hdr_bytes || h->total_bytes > total) return refuse(why, WEIR_DROP_IP_LENGTH);
-    if (weir_csum_done(weir_csum_add(0, p, h->hdr_bytes, 0)) != 0) return refuse(why, WEIR_DROP_IP_CSUM);
+    if (weir_csum_done(header_sum(p, h->hdr_bytes)) != 0) return refuse(why, WEIR_DROP_IP_CSUM);
     if (!options_ok(p, WEIR_IP4_BYTES, h->hdr_bytes)) return refuse(why, WEIR_DROP_IP_OPTIONS);
     h->tos = p[1];
     h->id = weir_be16(p + 4);
@@ -65,5 +70,5 @@ void weir_ip4hdr_emit(uint8_t *p, const struct weir_ip4hdr *h)
     weir_put_be16(p + 10, 0);
     weir_put_be32(p + 12, h->src);
     weir_put_be32(p + 16, h->dst);
-    weir_put_be16(p + 10, weir_csum_done(weir_csum_add(0, p, WEIR_IP4_BYTES, 0)));
+    weir_put_be16(p + 10, weir_csum_done(weir_csum_20(p)));
 }

@@ -1,0 +1,80 @@
+/* httpconn.h: the connections of a file server over one instance. Bounded: a fixed table of connections, a fixed cache,
+ * nothing allocated after open. */
+#ifndef WEIR_TOOLS_HTTPCONN_H
+#define WEIR_TOOLS_HTTPCONN_H
+
+#include "filecache.h"
+#include "http.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <weir/weir.h>
+
+#define WEIR_HTTPCONN_IN  2048u /* bytes received at a time */
+#define WEIR_HTTPCONN_RUN ((uint64_t)1 << 20) /* bytes of a file that a connection holds ahead of the stack, at most */
+
+#define WEIR_HTTPCONN_IDLE_US    60000000u /* between requests: closed */
+#define WEIR_HTTPCONN_REQUEST_US 30000000u /* from a request's first byte to its last: 408 */
+#define WEIR_HTTPCONN_STALL_US   60000000u /* without a byte taken by the stack: reset */
+#define WEIR_HTTPCONN_LINGER_US  2000000u  /* from our end of the stream to the peer's */
+#define WEIR_HTTPCONN_LINGER_BYTES 262144u /* dropped in that time */
+
+enum weir_httpconn_state {
+    WEIR_HTTPCONN_FREE,
+    WEIR_HTTPCONN_READ,  /* a request */
+    WEIR_HTTPCONN_HEAD,  /* of the reply, copied: it lies in ordinary memory */
+    WEIR_HTTPCONN_BODY,  /* of the reply, by reference */
+    WEIR_HTTPCONN_LINGER /* we have ended, the peer has not */
+};
+
+struct weir_httpconn {
+    weir_id id;
+    enum weir_httpconn_state state;
+    uint32_t next, prev; /* of the free list; of the queue of the starved */
+    bool starved;        /* in that queue: waits for zbufs */
+    uint64_t deadline_us;
+    uint64_t pos, end; /* of the file: the next byte to write, and where to stop */
+    struct weir_file file;
+    uint32_t n_ahead, first_ahead; /* pieces held, of which the first `first_ahead` are used up */
+    uint32_t in_off, in_len, out_off, out_len;
+    uint32_t lingered;
+    struct weir_chunk *ahead[WEIR_FILECACHE_RUN];
+    struct weir_http_reader reader;
+    char in[WEIR_HTTPCONN_IN];
+    char out[WEIR_HTTP_REPLY_MAX];
+};
+
+struct weir_site {
+    struct weir *w;
+    weir_id listener;
+    int root;
+    struct weir_filecache cache;
+    struct weir_httpconn *conn;
+    uint32_t conns, top; /* places; those below top have been used */
+    uint32_t live;
+    uint32_t free_head;
+    uint32_t starved_head, starved_tail;
+    int ahead;           /* pieces a connection holds at most */
+    uint64_t now_us;     /* of the instance's clock, set before each call */
+    int64_t wall_ns;     /* of the system's */
+    uint64_t requests, file_bytes_ref, file_bytes_copied;
+    uint64_t calls;      /* system calls for files, without the cache's */
+};
+
+/* Takes the tables for conf's connections and buffers. root: a folder's descriptor, which stays the caller's.
+ * 0, or -1: no memory. */
+int weir_site_open(struct weir_site *, struct weir *, const struct weir_config *, int root);
+
+/* Resets every connection and gives every zbuf back. */
+void weir_site_close(struct weir_site *);
+
+/* Deals with one event of weir_poll, of any kind. */
+void weir_site_event(struct weir_site *, const struct weir_event *);
+
+/* Lets the connections that wait for zbufs try again, the first come first. */
+void weir_site_retry(struct weir_site *);
+
+/* Ends what is overdue. To be called about once a second. */
+void weir_site_sweep(struct weir_site *);
+
+#endif
