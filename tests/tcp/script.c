@@ -268,11 +268,13 @@ uint64_t now_ms(void)
     return world.sim.now_us / 1000;
 }
 
-static void advance_to_segment(uint64_t ms)
+uint64_t await_segment(uint64_t ms)
 {
+    uint64_t start = world.sim.now_us;
     uint64_t end = world.sim.now_us + ms * 1000;
     while (world.seg_n == 0 && world.sim.now_us < end)
         step(end);
+    return (world.sim.now_us - start) / 1000;
 }
 
 /* ---- injecting ---- */
@@ -438,7 +440,7 @@ void script_expect(int line, uint64_t low_ms, uint64_t high_ms, const char *form
     if (low_ms > 0 && world.seg_n > 0)
         script_fail(line, "too early: something was sent at once, expected after %u ms: %s", (unsigned)low_ms,
                     text);
-    advance_to_segment(high_ms);
+    await_segment(high_ms);
     if (world.seg_n == 0) script_fail(line, "nothing was sent, expected: %s", text);
     const char *what = differs(line, peek(), text);
     if (what != NULL) mismatch(line, peek(), text, what);
@@ -483,7 +485,7 @@ unsigned script_stream(int line, uint32_t from, uint32_t to, bool fin)
 void script_acked(int line, uint32_t ack, uint64_t ms)
 {
     world.line = line;
-    advance_to_segment(ms);
+    await_segment(ms);
     const struct seg *s = script_take(line);
     uint32_t is = s->ack - here()->peer_iss;
     if (is != ack || s->bytes != 0 || s->flags != SEG_ACK)
@@ -494,7 +496,7 @@ void script_silent(int line, uint64_t ms)
 {
     world.line = line;
     no_leftovers(line);
-    advance_to_segment(ms);
+    await_segment(ms);
     if (world.seg_n > 0) script_fail(line, "silence was expected for %u ms", (unsigned)ms);
 }
 

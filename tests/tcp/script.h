@@ -218,6 +218,8 @@ unsigned icmp_seen(void);
 void advance_ms(uint64_t ms);
 void advance_us(uint64_t us);
 uint64_t now_ms(void);
+/* Time passes until something was sent, at most ms. Returns the milliseconds that went by. */
+uint64_t await_segment(uint64_t ms);
 /* Lets the stack run at this moment. */
 void settle(void);
 
