@@ -66,7 +66,6 @@ static void flow_init(struct flow *f, uint32_t ip, uint16_t port, uint32_t iss)
     f->mss = 536;
     f->sent_end = iss;
     f->last_ack = iss;
-    f->ts_zero = 1000;
 }
 
 struct flow *here(void)
@@ -317,7 +316,7 @@ static void make_segment(int line, struct seg *s, const char *text)
     s->ack = f->iss_known ? f->seen_end : 0;
     if (f->peer_ts && f->ts && !(spec.flags & SEG_SYN)) {
         s->opts = SEG_TS;
-        s->tsval = (uint32_t)now_ms() + f->ts_zero;
+        s->tsval = f->ts_val;
         s->tsecr = f->ts_latest;
     }
     segspec_fill(s, &spec, &base);
@@ -586,8 +585,7 @@ static void reset_flows(void)
         struct flow *f = flow(i);
         drain();
         if (f->peer_ts && f->ts)
-            inject("R. =%u:=%u ack =%u <ts %u e>", f->last_ack, f->last_ack, f->seen_end,
-                   (unsigned)now_ms() + f->ts_zero);
+            inject("R. =%u:=%u ack =%u <ts %u e>", f->last_ack, f->last_ack, f->seen_end, f->ts_val);
         else
             inject("R. =%u:=%u ack =%u <>", f->last_ack, f->last_ack, f->seen_end);
     }

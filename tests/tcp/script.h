@@ -71,7 +71,7 @@ struct flow {
     uint32_t acked;      /* highest acknowledgement injected */
     uint32_t edge_given; /* right edge of the window given to the stack */
     bool given;
-    uint32_t ts_zero; /* what the peer's timestamp clock adds to milliseconds */
+    uint32_t ts_val; /* its latest timestamp, which it sends again where the script does not say */
 
     /* of the stack */
     uint32_t seen_end; /* highest sequence number that it sent */
