@@ -8,6 +8,7 @@
 
 #define TIMERS_A_PASS 256u
 #define NEVER         INT64_MAX
+#define SLEEP_MAX_US  86400000000 /* a day: the timing wheel must be told the time now and then */
 
 static void set_time(struct weir *w)
 {
@@ -92,7 +93,7 @@ static void sleep_until(struct weir *w, int64_t until)
     int64_t now = (int64_t)w->plat->now_us(w->plat->ctx);
     if (!due && until > now) {
         w->stats.waits++;
-        w->plat->wait(w->plat->ctx, until == NEVER ? -1 : until - now);
+        w->plat->wait(w->plat->ctx, until - now < SLEEP_MAX_US ? until - now : SLEEP_MAX_US);
     }
     atomic_store_explicit(&w->sleeping, 0, memory_order_relaxed);
 }
