@@ -1,6 +1,6 @@
-/* recovery.c: finding loss and answering it, on the transmit records: fast retransmit and NewReno (RFC 5681 3.2, RFC 6582), limited
- * transmit (RFC 3042) and the retransmission time-out (RFC 6298 5). It marks records lost; the output sends what is
- * marked. cwnd is compared with the records' pipe. */
+/* recovery.c: finding loss and answering it, on the transmit records: fast retransmit and NewReno (RFC
+ * 5681 3.2, RFC 6582), limited transmit (RFC 3042) and the retransmission time-out (RFC 6298 5). It marks
+ * records lost; the output sends what is marked. cwnd is compared with the records' pipe. */
 #include "tcp/tcp.h"
 
 #include "base/bits.h"
@@ -85,7 +85,8 @@ void weir_tcp_timeout(struct weir_tcp *t, struct weir_conn *c)
     c->timeouts++;
     if (c->tx.una != c->tx.nxt) {
         bool first = !(c->flags & WEIR_C_RTO) || weir_seq_lt(c->recover, c->tx.una);
-        if (weir_tcp_synchronised(c)) weir_cc_newreno.timeout(c, c->tx.nxt - c->tx.una, first && c->retries <= 1);
+        if (weir_tcp_synchronised(c))
+            weir_cc_newreno.timeout(c, c->tx.nxt - c->tx.una, first && c->retries <= 1);
         (void)weir_txlist_lose(&c->tx, &t->mem, c->tx.una, c->tx.nxt);
         c->recover = c->tx.nxt - 1;
         c->flags = (c->flags & ~(uint32_t)WEIR_C_RECOVERY) | WEIR_C_RTO;
