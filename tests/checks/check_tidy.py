@@ -34,8 +34,8 @@ def examine(tree):
 CANARIES = [
     DatabaseCanary("null", "int f(int *p);\nint f(int *p) { if (!p) return *p; return 0; }\n",
                    "clang-analyzer-core.NullDereference"),
-    DatabaseCanary("memset", "#include <string.h>\nvoid f(char *p);\nvoid f(char *p) { memset(p, '0', 8); }\n",
-                   "bugprone-suspicious-memset-usage"),
+    DatabaseCanary("sizeof", "int f(void);\nint f(void) { return (int)sizeof(sizeof(int)); }\n",
+                   "bugprone-sizeof-expression"),
     DatabaseCanary("good", "int f(const int *p);\nint f(const int *p) { return p ? *p : 0; }\n", None),
 ]
 
