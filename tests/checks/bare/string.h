@@ -1,4 +1,5 @@
-/* string.h of the freestanding check: the four functions that the core may ask of its environment, and no other. */
+/* string.h of the freestanding check: the four functions that the core may ask of its environment, and no
+ * other. */
 #ifndef WEIR_BARE_STRING_H
 #define WEIR_BARE_STRING_H
 
