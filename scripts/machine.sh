@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154
 # machine.sh: what ./run, ./test and .ci/run share: telling, and getting the packages of cmake/packages.txt.
 # Sourced by bash; expects $top, the root of the tree.
 
