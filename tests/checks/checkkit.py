@@ -109,10 +109,10 @@ class DatabaseCanary(Canary):
         return super().run(with_database)
 
 
-def run(argv, timeout_s=120, cwd=None, env=None):
-    """(exit status, output and errors as one text)."""
+def run(argv, timeout_s=120, cwd=None, env=None, text=""):
+    """(exit status, output and errors as one text); `text` is its input."""
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s, cwd=cwd,
-                          env=env, check=False)
+                          env=env, check=False, input=text.encode("utf-8"))
     return done.returncode, done.stdout.decode("utf-8", "replace")
 
 
