@@ -39,8 +39,8 @@ else()
 endif()
 option(WEIR_TESTS "Build the tests, which need cmocka" ${WEIR_CMOCKA})
 
-# weir_test(NAME sources...): a cmocka program that sees the rooms' headers. LABELS and further libraries by
-# set_tests_properties and target_link_libraries. Reads its printed seed from WEIR_SEED where it has one.
+# weir_test(NAME sources...): a cmocka program that sees the rooms' headers. Further libraries by target_link_libraries. One that
+# starts threads gets the label `thread`, by which ThreadSanitizer's run finds it. Reads its printed seed from WEIR_SEED where it has one.
 function(weir_test name)
     if(NOT WEIR_TESTS)
         return()
@@ -55,4 +55,10 @@ function(weir_test name)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES TIMEOUT 120)
+    foreach(source ${ARGN})
+        file(STRINGS ${source} starts_threads REGEX "(pthread|thrd)_create" LIMIT_COUNT 1)
+        if(starts_threads)
+            set_tests_properties(${name} PROPERTIES LABELS thread)
+        endif()
+    endforeach()
 endfunction()
