@@ -5,14 +5,14 @@ import os
 import checkkit
 from checkkit import Canary
 
-# Names that a tool or a habit demands in more than one folder; `run` is both ./run and .ci/run.
+# Inputs of fuzzers (corpus) are named within their folder. Names that a tool or a habit demands in more than one folder; `run` is both ./run and .ci/run.
 SHARED = {"CMakeLists.txt", "README.md", "run"}
 
 
 def examine(tree):
     places = {}
     for path in tree.files():
-        if os.path.basename(path) not in SHARED and not path.startswith("tests/corpus/"):
+        if os.path.basename(path) not in SHARED and "/corpus/" not in path:
             places.setdefault(os.path.basename(path), []).append(path)
     return [checkkit.verdict(name, [] if len(paths) == 1 else ["several files: " + ", ".join(paths)])
             for name, paths in sorted(places.items())]
