@@ -5,7 +5,8 @@ import os
 import checkkit
 from checkkit import Canary
 
-# Inputs of fuzzers (corpus) are named within their folder. Names that a tool or a habit demands in more than one folder; `run` is both ./run and .ci/run.
+# Names that a tool or a habit demands in more than one folder; `run` is both ./run and .ci/run. Inputs of fuzzers
+# (corpus) are named within their folder.
 SHARED = {"CMakeLists.txt", "README.md", "run"}
 
 
