@@ -52,7 +52,8 @@ struct weir_fault {
     struct weir_fault_lane tx, rx;
     struct weir_posts posts;
     struct weir_piece rx_pieces[WEIR_POSTS_MAX];
-    uint32_t unit; /* bytes of a piece handed to the lower device, a power of two */
+    uint32_t unit;    /* bytes of a piece handed to the lower device, a power of two */
+    uint64_t misfits; /* received frames that lay in more than one slot */
     uint8_t open;
     uint8_t memory[(2 * WEIR_FAULT_FRAMES + 1) * WEIR_FAULT_FRAME_BYTES];
 };

@@ -195,6 +195,7 @@ static void mirror(struct weir_fault *f)
     f->dev.calls_in = f->lower->calls_in;
     f->dev.calls_out = f->lower->calls_out;
     f->dev.tx_dropped = f->lower->tx_dropped;
+    f->dev.rx_dropped = f->lower->rx_dropped + f->misfits;
 }
 
 static void reap_lower(struct weir_fault *f)
@@ -270,7 +271,7 @@ static void arrive(struct weir_fault *f, const struct weir_frame *frame)
         suffer(f, &f->rx, i);
         return;
     }
-    f->dev.rx_dropped++;
+    f->misfits++;
     for (unsigned k = 0; k < frame->n_pieces; k++) {
         i = slot_at(&f->rx, frame->pieces[k].addr);
         if (i < WEIR_FAULT_FRAMES) set_free(&f->rx, i);
@@ -291,13 +292,40 @@ static void pump_rx(struct weir_fault *f)
 
 /* ---- the device ---- */
 
+/* What is shown upward, from what the lower device shows. */
+static void narrow(struct weir_fault *f)
+{
+    struct weir_netdev_caps *c = &f->dev.caps;
+    *c = f->lower->caps;
+    uint32_t unit = weir_min_u32(c->max_piece_bytes, FRAME_BYTES);
+    if (c->boundary) unit = weir_min_u32(unit, c->boundary);
+    f->unit = 1u << weir_log2(unit);
+    c->max_piece_bytes = f->unit;
+    c->mtu = (uint16_t)weir_min_u32(c->mtu, FRAME_BYTES - ETHER_BYTES);
+    c->max_frame = weir_min_u32(c->max_frame, FRAME_BYTES);
+    c->async = 0;
+    c->rx_unit = 0;
+    c->offloads = 0;
+}
+
+static int refuse(struct weir_fault *f, int err, const char *why)
+{
+    struct weir_text t;
+    weir_text_init(&t, f->dev.error, sizeof f->dev.error);
+    weir_text_str(&t, why);
+    return err;
+}
+
 static int fault_open(struct weir_netdev *dev, const struct weir_netdev_env *env)
 {
     struct weir_fault *f = fault_of(dev);
     uint8_t *base = f->memory + (FRAME_BYTES - (uintptr_t)f->memory % FRAME_BYTES) % FRAME_BYTES;
     struct weir_netdev_env below = *env;
     dev->error[0] = 0;
-    if (f->open) return WEIR_EBUSY;
+    if (f->open) return refuse(f, WEIR_EBUSY, "the device is open already: close it first.");
+    if (dev->caps.base_align > FRAME_BYTES)
+        return refuse(f, WEIR_EINVAL,
+                      "the device needs a larger alignment than faults can give: go without them.");
     int err = weir_posts_plan(&f->posts, env, weir_min_u32(dev->caps.max_frame, dev->caps.mtu + ETHER_BYTES),
                               dev->error, sizeof dev->error);
     if (err) return err;
@@ -310,6 +338,7 @@ static int fault_open(struct weir_netdev *dev, const struct weir_netdev_env *env
     err = f->lower->ops->open(f->lower, &below);
     memcpy(dev->error, f->lower->error, sizeof dev->error);
     if (err) return err;
+    narrow(f);
     f->plat = env->plat;
     lane_init(&f->tx, base);
     lane_init(&f->rx, base + (size_t)WEIR_FAULT_FRAMES * FRAME_BYTES);
@@ -388,7 +417,8 @@ static bool copy_in(struct weir_fault *f, const struct weir_frame *frame)
     for (unsigned k = 0; k < frame->n_pieces; k++)
         if (frame->pieces[k].bytes > FRAME_BYTES - sum || (sum += frame->pieces[k].bytes) > frame->bytes)
             return false;
-    if (sum == 0 || sum > f->dev.caps.max_frame) return false;
+    if (sum == 0 || sum > f->dev.caps.max_frame || (sum - 1) / f->unit >= f->dev.caps.max_pieces)
+        return false;
     unsigned i = take_free(&f->tx);
     uint8_t *to = slot_bytes(&f->tx, i);
     for (unsigned k = 0; k < frame->n_pieces; to += frame->pieces[k++].bytes)
@@ -467,16 +497,7 @@ void weir_fault_init(struct weir_fault *f, struct weir_netdev *lower, const stru
     f->lower = lower;
     f->conf = *conf;
     f->rng = conf->seed;
-    struct weir_netdev_caps *c = &f->dev.caps;
-    *c = lower->caps;
-    uint32_t unit = weir_min_u32(c->max_piece_bytes, FRAME_BYTES);
-    if (c->boundary) unit = weir_min_u32(unit, c->boundary);
-    f->unit = 1u << weir_log2(unit);
-    c->max_piece_bytes = f->unit;
-    c->mtu = (uint16_t)weir_min_u32(c->mtu, FRAME_BYTES - ETHER_BYTES);
-    c->max_frame = weir_min_u32(c->max_frame, FRAME_BYTES);
-    c->async = 0;
-    c->rx_unit = 0;
+    narrow(f);
 }
 
 /* ---- text ---- */
