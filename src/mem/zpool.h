@@ -136,7 +136,7 @@ static inline uint32_t weir_zpool_bytes(const struct weir_zpool *z, const struct
 }
 
 /* 0 and *head for an address among the data bytes of a live segment; WEIR_EFOREIGN outside the region,
- * WEIR_EFAULT on a head, behind the usable bytes or in a free segment. */
+ * WEIR_EFAULT on a head or behind the usable bytes, WEIR_ENOTHELD in a segment that nobody holds. */
 int weir_zpool_find(const struct weir_zpool *, const void *addr, struct weir_zhead **head);
 
 /* The smallest class that fits bytes, or classes when none does. Constant time. */
