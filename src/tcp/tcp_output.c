@@ -66,12 +66,13 @@ static enum sent send_lost(struct weir_tcp *t, struct weir_conn *c)
     uint32_t wnd = window_left(c, seq);
     if (force) {
         room = weir_max_u32(room, mss);
-        wnd = weir_max_u32(wnd, c->flags & WEIR_C_PERSIST ? 1 : mss);
+        wnd = weir_max_u32(wnd, c->flags & WEIR_C_PERSIST ? 1 : weir_min_u32(end - seq, mss));
     }
     if (wnd == 0 || room < weir_min_u32(end - seq, mss)) return NOTHING;
     uint32_t bytes = weir_min_u32(weir_min_u32(data, room), weir_min_u32(wnd, weir_tcp_segment_max(t, c)));
     if (bytes > mss && bytes < data) bytes -= bytes % mss;
-    bool fin = bytes == data && c->sq.closed && until == c->sq.end && (weir_seq_lt(c->sq.end, end) || wnd > bytes);
+    bool fin =
+        bytes == data && c->sq.closed && until == c->sq.end && (weir_seq_lt(c->sq.end, end) || wnd > bytes);
     uint32_t asked = bytes;
     uint8_t flags = (uint8_t)(WEIR_TCP_ACK | (fin ? WEIR_TCP_FIN : 0) | (data ? WEIR_TCP_PSH : 0));
     enum weir_send r = weir_tcp_segment(t, c, seq, &bytes, flags);
