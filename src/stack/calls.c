@@ -44,22 +44,40 @@ ptrdiff_t weir_writev(struct weir *w, weir_id id, const struct weir_iov *iov, in
     return sum ? sum : WEIR_EINVAL;
 }
 
-int weir_read(struct weir *w, weir_id id, struct weir_iov *iov, int n) { return weir_tcp_read(&w->tcp, id, iov, n); }
+int weir_read(struct weir *w, weir_id id, struct weir_iov *iov, int n)
+{
+    return weir_tcp_read(&w->tcp, id, iov, n);
+}
 
-ptrdiff_t weir_recv(struct weir *w, weir_id id, void *buf, size_t len) { return weir_tcp_recv(&w->tcp, id, buf, len); }
+ptrdiff_t weir_recv(struct weir *w, weir_id id, void *buf, size_t len)
+{
+    return weir_tcp_recv(&w->tcp, id, buf, len);
+}
 
-int weir_shutdown(struct weir *w, weir_id id) { return weir_tcp_shutdown(&w->tcp, id); }
+int weir_shutdown(struct weir *w, weir_id id)
+{
+    return weir_tcp_shutdown(&w->tcp, id);
+}
 
-int weir_close(struct weir *w, weir_id id, enum weir_close_how how) { return weir_tcp_close(&w->tcp, id, how); }
+int weir_close(struct weir *w, weir_id id, enum weir_close_how how)
+{
+    return weir_tcp_close(&w->tcp, id, how);
+}
 
 int weir_set(struct weir *w, weir_id id, enum weir_opt opt, intptr_t value)
 {
     return weir_tcp_set(&w->tcp, id, opt, value);
 }
 
-int weir_info(const struct weir *w, weir_id id, struct weir_conn_info *out) { return weir_tcp_info(&w->tcp, id, out); }
+int weir_info(const struct weir *w, weir_id id, struct weir_conn_info *out)
+{
+    return weir_tcp_info(&w->tcp, id, out);
+}
 
-unsigned weir_ready(const struct weir *w, weir_id id) { return weir_tcp_ready(&w->tcp, id); }
+unsigned weir_ready(const struct weir *w, weir_id id)
+{
+    return weir_tcp_ready(&w->tcp, id);
+}
 
 void weir_stats(const struct weir *w, struct weir_stats *out)
 {

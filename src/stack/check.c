@@ -1,5 +1,6 @@
-/* check.c: what a configuration may say. Every option stands once in the table with its range; what one option demands of another
- * follows. A refusal is one sentence that names the option and a value that would do. */
+/* check.c: what a configuration may say. Every option stands once in the table with its range; what one
+ * option demands of another follows. A refusal is one sentence that names the option and a value that would
+ * do. */
 #include <string.h>
 
 #include "base/text.h"
@@ -11,7 +12,10 @@ struct range {
     size_t offset;
 };
 
-#define OPTION(name, min, max) {#name, min, max, offsetof(struct weir_config, name)}
+#define OPTION(name, min, max)                                                                               \
+    {                                                                                                        \
+#name, min, max, offsetof(struct weir_config, name)                                                  \
+    }
 static const struct range ranges[] = {
     OPTION(pbufs, 16, 1u << 24),
     OPTION(txrecs, 4, 1u << 24),
@@ -78,15 +82,17 @@ static bool check_zbufs(const struct weir_config *conf, struct weir_plan *plan)
                       "below two bursts of header blocks, so acknowledgements could starve", need);
     const struct weir_zclass *last = &conf->zclass[conf->zclasses - 1];
     if (last->bytes < 512)
-        return refuse(plan, "zclass[last].bytes", last->bytes, "too small to receive a frame in few pieces", 2048);
+        return refuse(plan, "zclass[last].bytes", last->bytes, "too small to receive a frame in few pieces",
+                      2048);
     uint64_t bytes = 0;
     for (uint32_t i = conf->zclasses > 1; i < conf->zclasses; i++)
         bytes += (uint64_t)conf->zclass[i].bytes * conf->zclass[i].count;
     uint64_t frames = (uint64_t)conf->rx_burst * 2048 + conf->rcvbuf_bytes;
     if (bytes < frames)
-        return refuse(plan, "zclass[last].count", last->count,
-                      "so the zbufs can't hold what a burst posts and one receive buffer, and receiving could stop",
-                      last->count + (frames - bytes) / last->bytes + 1);
+        return refuse(
+            plan, "zclass[last].count", last->count,
+            "so the zbufs can't hold what a burst posts and one receive buffer, and receiving could stop",
+            last->count + (frames - bytes) / last->bytes + 1);
     return true;
 }
 
@@ -98,8 +104,8 @@ bool weir_check_config(const struct weir_config *conf, struct weir_plan *plan)
         if (v > ranges[i].max) return refuse(plan, ranges[i].name, v, "above its maximum", ranges[i].max);
     }
     if (conf->txrecs < conf->conns)
-        return refuse(plan, "txrecs", conf->txrecs, "below conns, so a connection could not even send its SYN",
-                      conf->conns);
+        return refuse(plan, "txrecs", conf->txrecs,
+                      "below conns, so a connection could not even send its SYN", conf->conns);
     if (conf->pbufs < conf->conns)
         return refuse(plan, "pbufs", conf->pbufs, "below conns, so some connections could never carry data",
                       conf->conns);

@@ -1,5 +1,5 @@
-/* config.c: a configuration from a number of bytes. Tables take about a sixteenth, buffers the rest; the plan itself says what fits,
- * so nothing here can drift from what weir_start takes. */
+/* config.c: a configuration from a number of bytes. Tables take about a sixteenth, buffers the rest; the plan
+ * itself says what fits, so nothing here can drift from what weir_start takes. */
 #include <string.h>
 
 #include "base/bits.h"
@@ -47,7 +47,8 @@ static void fill_tables(struct weir_config *c, uint64_t mem)
     c->tx_burst = 32;
 }
 
-/* Shares of the buffers by class, in sixteenths. The least instance has no 64 KB class: a few segments would take all. */
+/* Shares of the buffers by class, in sixteenths. The least instance has no 64 KB class: a few segments would
+ * take all. */
 static const struct share {
     uint32_t bytes, sixteenths;
 } large[] = {{256, 1}, {2048, 3}, {16384, 4}, {65536, 8}}, small[] = {{256, 2}, {2048, 6}, {16384, 8}};

@@ -1,13 +1,15 @@
-/* poll.c: the loop. One pass: releases of other threads, receive, timers, output, events. A poll makes passes until there is
- * something to tell, nothing left to do, or the time is over; in between it sleeps.
+/* poll.c: the loop. One pass: releases of other threads, receive, timers, output, events. A poll makes passes
+ * until there is something to tell, nothing left to do, or the time is over; in between it sleeps.
  *
- * The sleep. A giver pushes a zbuf on the list, then looks at `sleeping` and wakes; the owner sets `sleeping`, then looks at the list
- * once more. Both touch `sleeping` with a read-modify-write, so one of the two sees the other and no release waits for a sleeper. */
+ * The sleep. A giver pushes a zbuf on the list, then looks at `sleeping` and wakes; the owner sets
+ * `sleeping`, then looks at the list once more. Both touch `sleeping` with a read-modify-write, so one of the
+ * two sees the other and no release waits for a sleeper. */
 #include "base/bits.h"
 #include "stack/stack.h"
 
 #define TIMERS_A_PASS 256u
 #define NEVER         INT64_MAX
+#define SLEEP_MAX_US  86400000000 /* a day: the timing wheel must be told the time now and then */
 
 static void set_time(struct weir *w)
 {
@@ -70,7 +72,8 @@ int weir_next(struct weir *w, int64_t *next_us)
     if (weir_tcp_next(&w->tcp, &ms)) next = us_of(w, ms);
     for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
         struct weir_ifc *ifc = &w->ip.ifc[i];
-        if (ifc->ether && weir_neigh_tick(&ifc->neigh, w->ip.now_ms, &ms) && us_of(w, ms) < next) next = us_of(w, ms);
+        if (ifc->ether && weir_neigh_tick(&ifc->neigh, w->ip.now_ms, &ms) && us_of(w, ms) < next)
+            next = us_of(w, ms);
         uint64_t dev = ifc->dev->ops->next_us ? ifc->dev->ops->next_us(ifc->dev) : UINT64_MAX;
         if (dev < (uint64_t)next) next = (int64_t)dev;
         handles += ifc->dev->ops->wait_handle(ifc->dev) >= 0;
@@ -92,7 +95,7 @@ static void sleep_until(struct weir *w, int64_t until)
     int64_t now = (int64_t)w->plat->now_us(w->plat->ctx);
     if (!due && until > now) {
         w->stats.waits++;
-        w->plat->wait(w->plat->ctx, until == NEVER ? -1 : until - now);
+        w->plat->wait(w->plat->ctx, until - now < SLEEP_MAX_US ? until - now : SLEEP_MAX_US);
     }
     atomic_store_explicit(&w->sleeping, 0, memory_order_relaxed);
 }

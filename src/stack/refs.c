@@ -1,5 +1,6 @@
-/* refs.c: who holds what. One walk over every queue of an instance serves the census and the check that each zbuf's count equals the
- * sum over its owners. References that devices hold are known only by number: POSTED by the pool, TXDEV as what is left. */
+/* refs.c: who holds what. One walk over every queue of an instance serves the census and the check that each
+ * zbuf's count equals the sum over its owners. References that devices hold are known only by number: POSTED
+ * by the pool, TXDEV as what is left. */
 #include <string.h>
 
 #include "stack/stack.h"
@@ -13,7 +14,8 @@ static void walk_pbufs(const struct weir *w, uint32_t at, enum weir_owner owner,
     }
 }
 
-static void walk_pieces(const struct weir_piece *p, unsigned n, enum weir_owner owner, weir_ref_fn fn, void *ctx)
+static void walk_pieces(const struct weir_piece *p, unsigned n, enum weir_owner owner, weir_ref_fn fn,
+                        void *ctx)
 {
     for (unsigned i = 0; i < n; i++)
         fn(ctx, owner, p[i].addr, p[i].bytes);
@@ -87,9 +89,11 @@ int weir_census(const struct weir *w, uint32_t *cursor, struct weir_zinfo *out, 
     }
     if (b.n == 0) return 0;
     weir_refs_walk(w, add_ref, &b);
-    /* What no queue holds is a device's: a buffer that it may receive into, or bytes on their way out of an asynchronous one. */
+    /* What no queue holds is a device's: a buffer that it may receive into, or bytes on their way out of an
+     * asynchronous one. */
     for (int i = 0; i < b.n; i++)
-        if (out[i].stk && !(out[i].owners & ~(1u << WEIR_OWNER_APP))) out[i].owners |= 1u << WEIR_OWNER_POSTED;
+        if (out[i].stk && !(out[i].owners & ~(1u << WEIR_OWNER_APP)))
+            out[i].owners |= 1u << WEIR_OWNER_POSTED;
     return b.n;
 }
 

@@ -1,10 +1,10 @@
-/* rx.c: the receive pipeline. The stack takes a burst and walks each frame through the stages itself; a stage answers PASS, DONE or
- * DROP and never calls the layer above.
+/* rx.c: the receive pipeline. The stack takes a burst and walks each frame through the stages itself; a stage
+ * answers PASS, DONE or DROP and never calls the layer above.
  *
- * Replacement. A device's posted buffers are zbufs with one reference (POSTED). A stage that keeps bytes adds its own reference, and
- * only if a zbuf could be taken to replace the posted one (weir_zpool_can). So after each frame: a buffer that nobody kept is posted
- * again as it is, one that was kept is replaced, and the device never runs dry. That is why acknowledgements are always
- * processed, whatever the pool looks like. */
+ * Replacement. A device's posted buffers are zbufs with one reference (POSTED). A stage that keeps bytes adds
+ * its own reference, and only if a zbuf could be taken to replace the posted one (weir_zpool_can). So after
+ * each frame: a buffer that nobody kept is posted again as it is, one that was kept is replaced, and the
+ * device never runs dry. That is why acknowledgements are always processed, whatever the pool looks like. */
 #include "base/csum.h"
 #include "base/order.h"
 #include "stack/stack.h"
@@ -12,11 +12,15 @@
 #include "wire/eth.h"
 #include "wire/udphdr.h"
 
-static void drop(struct weir *w, enum weir_drop why) { w->stats.drops[why]++; }
+static void drop(struct weir *w, enum weir_drop why)
+{
+    w->stats.drops[why]++;
+}
 
 static bool mac_equal(const uint8_t *a, const uint8_t *b)
 {
-    return ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4]) | (a[5] ^ b[5])) == 0;
+    return ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4]) | (a[5] ^ b[5])) ==
+           0;
 }
 
 /* No listener of ours speaks UDP yet: every datagram that is well formed gets its port unreachable. */
@@ -33,7 +37,8 @@ static void udp_input(struct weir *w, const struct weir_rxpkt *pkt)
     }
 }
 
-static void ip_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f, uint32_t at, bool group)
+static void ip_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f, uint32_t at,
+                     bool group)
 {
     struct weir_rxpkt pkt = {.frame = f, .ifc = ifc};
     struct weir_icmp_note note;
@@ -43,12 +48,18 @@ static void ip_input(struct weir *w, struct weir_ifc *ifc, const struct weir_fra
         return;
     }
     switch (pkt.ip.proto) {
-    case WEIR_PROTO_TCP: (void)weir_tcp_input(&w->tcp, &pkt); break;
-    case WEIR_PROTO_UDP: udp_input(w, &pkt); break;
+    case WEIR_PROTO_TCP:
+        (void)weir_tcp_input(&w->tcp, &pkt);
+        break;
+    case WEIR_PROTO_UDP:
+        udp_input(w, &pkt);
+        break;
     case WEIR_PROTO_ICMP:
         if (weir_icmp_input(&w->ip, &pkt, &note) == WEIR_V_PASS) weir_tcp_icmp(&w->tcp, &note);
         break;
-    default: drop(w, WEIR_DROP_IP_PROTO); break;
+    default:
+        drop(w, WEIR_DROP_IP_PROTO);
+        break;
     }
 }
 

@@ -1,10 +1,12 @@
 /* stack.h: one instance: configuration, plan, receive pipeline, poll loop. This room alone knows all others.
  *
- * Theory of operation. Receive is a pipeline that the stack drives (rx.c): each stage returns a verdict, none calls upward. After
- * the burst every connection that owes something is visited once (weir_tcp_output_all), then each device gets one burst. A
- * poll does this until there is something to tell the application or nothing is left to do, and then sleeps (poll.c).
+ * Theory of operation. Receive is a pipeline that the stack drives (rx.c): each stage returns a verdict, none
+ * calls upward. After the burst every connection that owes something is visited once (weir_tcp_output_all),
+ * then each device gets one burst. A poll does this until there is something to tell the application or
+ * nothing is left to do, and then sleeps (poll.c).
  *
- * Every byte of it lies in the areas handed to weir_start; layout.c carves them, first to count and then to place. */
+ * Every byte of it lies in the areas handed to weir_start; layout.c carves them, first to count and then to
+ * place. */
 #ifndef WEIR_STACK_H
 #define WEIR_STACK_H
 
@@ -36,16 +38,18 @@ struct weir {
     struct weir_stats stats;
     struct weir_sipkey neigh_key;
     struct weir_ifc_memory mem[WEIR_IFACES_MAX];
-    struct weir_frame *rx;      /* conf.rx_burst of them */
+    struct weir_frame *rx; /* conf.rx_burst of them */
     uint32_t neigh_resolved[WEIR_IFACES_MAX];
-    uint32_t zwait;             /* mask of classes that the application waits for */
-    bool more;                  /* a device had more to give than one burst */
-    _Atomic uint32_t sleeping;  /* set before the last look at the list of given zbufs, cleared after the wait */
-    _Atomic uint32_t woken;     /* weir_wake was called */
+    uint32_t zwait; /* mask of classes that the application waits for */
+    bool more;      /* a device had more to give than one burst */
+    _Atomic uint32_t
+        sleeping;           /* set before the last look at the list of given zbufs, cleared after the wait */
+    _Atomic uint32_t woken; /* weir_wake was called */
 };
 
 /* ---- layout.c ---- */
-/* The rows of the plan in their order, made twice. *w gets the places. NULL while counting. false: refused or too small. */
+/* The rows of the plan in their order, made twice. *w gets the places. NULL while counting. false: refused or
+ * too small. */
 struct weir *weir_layout(struct weir *scratch, struct weir_carve *, const struct weir_config *);
 /* ---- check.c ---- */
 /* Every option against its range and the others; false: plan->option and plan->why are set. */
@@ -65,7 +69,8 @@ typedef void (*weir_ref_fn)(void *ctx, enum weir_owner, const uint8_t *addr, uin
 /* Every reference of the stack but those that devices hold (POSTED, TXDEV), one call each. */
 void weir_refs_walk(const struct weir *, weir_ref_fn, void *ctx);
 /* For tests and debug builds: 0, or the number of a broken invariant of the whole instance:
- * 1 the pool, 2 a send queue, 3 a record list, 4 a receive queue, 5 counts and owners disagree. Cost: everything. */
+ * 1 the pool, 2 a send queue, 3 a record list, 4 a receive queue, 5 counts and owners disagree. Cost:
+ * everything. */
 int weir_stack_check(const struct weir *);
 
 #endif

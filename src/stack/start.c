@@ -4,8 +4,8 @@
 #include "base/bits.h"
 #include "stack/stack.h"
 
-/* Floors, as shares of a class's count: what uses memory must leave some to what frees it. Header blocks are the smallest class:
- * all but control leave a quarter of it alone. */
+/* Floors, as shares of a class's count: what uses memory must leave some to what frees it. Header blocks are
+ * the smallest class: all but control leave a quarter of it alone. */
 static void set_floors(struct weir *w)
 {
     for (unsigned c = 0; c < w->z.classes; c++) {
@@ -109,8 +109,8 @@ static bool ifaddr_ok(const struct weir_ifaddr *a)
 /* The device's limits that the stack's header blocks and pieces must fit. */
 static bool caps_ok(const struct weir_netdev_caps *c)
 {
-    return c->max_pieces >= 2 && c->max_pieces <= WEIR_FRAME_PIECES_MAX && c->mtu >= 576 && c->max_frame >= 590 &&
-           (c->max_piece_bytes == 0 || c->max_piece_bytes >= WEIR_ZCLASS_MIN) &&
+    return c->max_pieces >= 2 && c->max_pieces <= WEIR_FRAME_PIECES_MAX && c->mtu >= 576 &&
+           c->max_frame >= 590 && (c->max_piece_bytes == 0 || c->max_piece_bytes >= WEIR_ZCLASS_MIN) &&
            (c->boundary == 0 || (weir_is_pow2(c->boundary) && c->boundary >= WEIR_ZCLASS_MIN)) &&
            weir_is_pow2(c->base_align) && c->base_align <= WEIR_BASE_ALIGN;
 }
@@ -155,8 +155,9 @@ int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifadd
     choose_mac(w, dev, i, ifc->mac);
     weir_txq_init(&ifc->txq, dev, &w->z, &w->stats, w->mem[i].tx_frame, w->mem[i].tx_piece, w->conf.tx_burst);
     if (ifc->ether)
-        weir_neigh_init(&ifc->neigh, &ifc->txq, &w->z, &w->stats, &w->neigh_key, w->mem[i].neigh, w->conf.neighbours,
-                        w->mem[i].neigh_bucket, w->mem[i].neigh_wait, w->conf.neigh_queue, ifc->mac, ifc->addr);
+        weir_neigh_init(&ifc->neigh, &ifc->txq, &w->z, &w->stats, &w->neigh_key, w->mem[i].neigh,
+                        w->conf.neighbours, w->mem[i].neigh_bucket, w->mem[i].neigh_wait, w->conf.neigh_queue,
+                        ifc->mac, ifc->addr);
     int handle = dev->ops->wait_handle(dev);
     if (!caps_ok(&dev->caps))
         r = WEIR_ENOTSUP;

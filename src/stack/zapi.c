@@ -1,4 +1,5 @@
-/* zapi.c: the application's side of zbufs: weir_zalloc and its kin over the pool, and releases from other threads. */
+/* zapi.c: the application's side of zbufs: weir_zalloc and its kin over the pool, and releases from other
+ * threads. */
 #include "stack/stack.h"
 
 void *weir_zalloc(struct weir *w, size_t len)
@@ -59,7 +60,8 @@ int weir_zgive(struct weir *w, const void *data)
     uint64_t off = (uint64_t)((uintptr_t)data - (uintptr_t)w->z.base);
     if (at >= w->z.cls[w->z.slab[off >> w->z.slab_shift].cls].bytes) return WEIR_EFAULT;
     if (!weir_zpool_give(&w->z, h)) return 0;
-    if (atomic_fetch_add_explicit(&w->sleeping, 0, memory_order_seq_cst) && w->plat->wake) w->plat->wake(w->plat->ctx);
+    if (atomic_fetch_add_explicit(&w->sleeping, 0, memory_order_seq_cst) && w->plat->wake)
+        w->plat->wake(w->plat->ctx);
     return 0;
 }
 

@@ -1,5 +1,6 @@
-/* cc.h: congestion control behind one small interface. An algorithm sets cwnd and ssthresh of its connection in answer to
- * four things that happen; when to retransmit what is recovery's business (recovery.c), not its. */
+/* cc.h: congestion control behind one small interface. An algorithm sets cwnd and ssthresh of its connection
+ * in answer to four things that happen; when to retransmit what is recovery's business (recovery.c), not its.
+ */
 #ifndef WEIR_CC_H
 #define WEIR_CC_H
 

@@ -1,8 +1,8 @@
 /* cc_newreno.c: slow start and congestion avoidance of RFC 5681, growing by bytes acknowledged (RFC 3465).
  *
- * Slow start grows by all that an acknowledgement covers. RFC 5681 allows one segment an acknowledgement; peers that merge
- * segments acknowledge 64 KB at once, and by that rule a window would open 45 times slower. Rejected: L = 2 segments (RFC 3465),
- * for the same reason. */
+ * Slow start grows by all that an acknowledgement covers. RFC 5681 allows one segment an acknowledgement;
+ * peers that merge segments acknowledge 64 KB at once, and by that rule a window would open 45 times slower.
+ * Rejected: L = 2 segments (RFC 3465), for the same reason. */
 #include "tcp/cc.h"
 
 #include "base/bits.h"

@@ -1,8 +1,8 @@
 /* conn.c: the tables of connections and listeners, and the lists threaded through them.
  *
- * Theory of operation. A cell is free (id 0), or live. A live connection is found by id, by its addresses and ports
- * (WEIR_C_HASHED), or on a list. Each list has a flag that says whether the cell is on it, so adding twice is
- * harmless, and a cell that is freed is unlinked first:
+ * Theory of operation. A cell is free (id 0), or live. A live connection is found by id, by its addresses and
+ * ports (WEIR_C_HASHED), or on a list. Each list has a flag that says whether the cell is on it, so adding
+ * twice is harmless, and a cell that is freed is unlinked first:
  *
  *     dirty    visited once after a burst: weir_tcp_output           (tcp_output.c empties it)
  *     ready    has events for the application                        (tcp_user.c takes from the front)
@@ -10,9 +10,10 @@
  *     memwait  a write found no zbuf or descriptor, first come first (weir_tcp_memory takes from the front)
  *     accept   of its listener, established and not yet accepted
  *
- * Lists are singly linked. Unlinking from the middle walks the list: it happens only when a connection dies while
- * listed, so dirty, blocked and ready skip dead cells lazily instead: a cell on one of them is freed when the list lets it go.
- * To keep that simple, weir_conn_free unlinks by walking; the lists are short outside of bursts. */
+ * Lists are singly linked. Unlinking from the middle walks the list: it happens only when a connection dies
+ * while listed, so dirty, blocked and ready skip dead cells lazily instead: a cell on one of them is freed
+ * when the list lets it go. To keep that simple, weir_conn_free unlinks by walking; the lists are short
+ * outside of bursts. */
 #include "tcp/conn.h"
 
 #include <string.h>
@@ -28,7 +29,8 @@ void weir_tcp_carve(struct weir_tcp *t, struct weir_carve *cv, const struct weir
                                    _Alignof(struct weir_pbuf), WEIR_AREA_FAST);
     t->mem.txrecs.base = weir_carve(cv, "txrecs", "transmit records", conf->txrecs, sizeof(struct weir_txrec),
                                     _Alignof(struct weir_txrec), WEIR_AREA_FAST);
-    t->conn = weir_carve(cv, "conns", "connections", conf->conns, sizeof(struct weir_conn), 64, WEIR_AREA_FAST);
+    t->conn =
+        weir_carve(cv, "conns", "connections", conf->conns, sizeof(struct weir_conn), 64, WEIR_AREA_FAST);
     t->bucket = weir_carve(cv, "conn-table", "table of addresses and ports", buckets, sizeof(uint32_t), 64,
                            WEIR_AREA_FAST);
     t->node = weir_carve(cv, "timers", "timing wheel entries", conf->conns, sizeof(struct weir_wheel_node),
@@ -43,8 +45,8 @@ void weir_tcp_carve(struct weir_tcp *t, struct weir_carve *cv, const struct weir
     t->tw_mask = tw_buckets - 1;
 }
 
-void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct weir_ip *ip, struct weir_stats *stats,
-                   const struct weir_sipkey keys[4], uint64_t now_us)
+void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct weir_ip *ip,
+                   struct weir_stats *stats, const struct weir_sipkey keys[4], uint64_t now_us)
 {
     t->conf = conf;
     t->ip = ip;
@@ -167,7 +169,8 @@ struct weir_listener *weir_listener_by_id(const struct weir_tcp *t, weir_id id)
     return t->lis[i].id == id ? &t->lis[i] : NULL;
 }
 
-static uint32_t bucket_of(const struct weir_tcp *t, uint32_t laddr, uint16_t lport, uint32_t raddr, uint16_t rport)
+static uint32_t bucket_of(const struct weir_tcp *t, uint32_t laddr, uint16_t lport, uint32_t raddr,
+                          uint16_t rport)
 {
     return (uint32_t)weir_siphash_tuple(&t->key_table, laddr, raddr, lport, rport, 0) & t->bucket_mask;
 }
@@ -175,7 +178,8 @@ static uint32_t bucket_of(const struct weir_tcp *t, uint32_t laddr, uint16_t lpo
 struct weir_conn *weir_conn_lookup(const struct weir_tcp *t, uint32_t laddr, uint16_t lport, uint32_t raddr,
                                    uint16_t rport)
 {
-    for (uint32_t at = t->bucket[bucket_of(t, laddr, lport, raddr, rport)]; at; at = t->conn[at - 1].hash_next) {
+    for (uint32_t at = t->bucket[bucket_of(t, laddr, lport, raddr, rport)]; at;
+         at = t->conn[at - 1].hash_next) {
         struct weir_conn *c = &t->conn[at - 1];
         if (c->rport == rport && c->lport == lport && c->raddr == raddr && c->laddr == laddr) return c;
     }
@@ -218,7 +222,7 @@ struct weir_listener *weir_listener_lookup(const struct weir_tcp *t, uint32_t la
         uint32_t me_ = weir_conn_index(t, c) + 1;                                                            \
         (c)->member = 0;                                                                                     \
         if (last)                                                                                            \
-            (t)->conn[(last) - 1].member = me_;                                                              \
+            (t)->conn[(last)-1].member = me_;                                                                \
         else                                                                                                 \
             (first) = me_;                                                                                   \
         (last) = me_;                                                                                        \
@@ -248,7 +252,8 @@ void weir_conn_readable(struct weir_tcp *t, struct weir_conn *c)
     weir_conn_event(t, c, WEIR_EV_READ);
 }
 
-/* Room enough that a woken writer makes a worthwhile write: a quarter of the buffer, a quarter of the descriptors. */
+/* Room enough that a woken writer makes a worthwhile write: a quarter of the buffer, a quarter of the
+ * descriptors. */
 bool weir_conn_can_write(const struct weir_tcp *t, const struct weir_conn *c)
 {
     if (c->state != WEIR_TCP_ESTABLISHED && c->state != WEIR_TCP_CLOSE_WAIT) return false;
@@ -302,7 +307,8 @@ void weir_tcp_unblock(struct weir_tcp *t)
 
 void weir_tcp_memory(struct weir_tcp *t)
 {
-    /* Hysteresis: a sixteenth of the descriptors and a segment for copies must be back before anybody is woken. */
+    /* Hysteresis: a sixteenth of the descriptors and a segment for copies must be back before anybody is
+     * woken. */
     while (t->memwait_first) {
         uint32_t left = weir_cells_left(&t->mem.pbufs);
         if (left <= t->mem.pbufs.count / 16 ||

@@ -4,11 +4,11 @@
  *
  *     id   [ 31: listener | 30..20: generation, never 0 | 19..0: index ]
  *
- * Lists (dirty, ready, blocked, waiting for memory, accept) are threaded through the cells by index + 1, so they need no memory
- * of their own and are bounded by the number of connections.
+ * Lists (dirty, ready, blocked, waiting for memory, accept) are threaded through the cells by index + 1, so
+ * they need no memory of their own and are bounded by the number of connections.
  *
- * What may happen in which state is told where it happens: segments in tcp_input.c, timers in tcp_timer.c, calls of
- * the application in tcp_user.c. */
+ * What may happen in which state is told where it happens: segments in tcp_input.c, timers in tcp_timer.c,
+ * calls of the application in tcp_user.c. */
 #ifndef WEIR_CONN_H
 #define WEIR_CONN_H
 
@@ -30,24 +30,24 @@
 #define WEIR_ID_GEN_MASK   0x7ffu
 
 enum weir_conn_flag {
-    WEIR_C_DETACHED = 1 << 0,   /* the application has given the id up */
-    WEIR_C_PASSIVE = 1 << 1,    /* came from a listener */
-    WEIR_C_QUEUED = 1 << 2,     /* established and not yet accepted */
-    WEIR_C_DIRTY = 1 << 3,      /* on the list of those that owe something */
-    WEIR_C_READY = 1 << 4,      /* on the list of those with events */
-    WEIR_C_BLOCKED = 1 << 5,    /* on the list of those that could not send */
-    WEIR_C_MEMWAIT = 1 << 6,    /* on the list of those whose write found no memory */
-    WEIR_C_ACK_NOW = 1 << 7,    /* an acknowledgement is owed at once */
-    WEIR_C_ACK_LATER = 1 << 8,  /* one is owed at delack_ms */
+    WEIR_C_DETACHED = 1 << 0,  /* the application has given the id up */
+    WEIR_C_PASSIVE = 1 << 1,   /* came from a listener */
+    WEIR_C_QUEUED = 1 << 2,    /* established and not yet accepted */
+    WEIR_C_DIRTY = 1 << 3,     /* on the list of those that owe something */
+    WEIR_C_READY = 1 << 4,     /* on the list of those with events */
+    WEIR_C_BLOCKED = 1 << 5,   /* on the list of those that could not send */
+    WEIR_C_MEMWAIT = 1 << 6,   /* on the list of those whose write found no memory */
+    WEIR_C_ACK_NOW = 1 << 7,   /* an acknowledgement is owed at once */
+    WEIR_C_ACK_LATER = 1 << 8, /* one is owed at delack_ms */
     WEIR_C_NODELAY = 1 << 9,
     WEIR_C_CORK = 1 << 10,
     WEIR_C_KEEPALIVE = 1 << 11,
-    WEIR_C_TS = 1 << 12,        /* timestamps were negotiated */
-    WEIR_C_FIN_SEEN = 1 << 13,  /* the peer's FIN came; it stands at fin_seq */
-    WEIR_C_FIN_READ = 1 << 14,  /* rcv_nxt has passed it */
-    WEIR_C_RECOVERY = 1 << 15,  /* fast recovery until `recover` is acknowledged */
-    WEIR_C_RTO = 1 << 16,       /* time-out recovery until `recover` is acknowledged */
-    WEIR_C_FORCE = 1 << 17,     /* the next segment goes out whatever the windows say (retransmission, probe) */
+    WEIR_C_TS = 1 << 12,       /* timestamps were negotiated */
+    WEIR_C_FIN_SEEN = 1 << 13, /* the peer's FIN came; it stands at fin_seq */
+    WEIR_C_FIN_READ = 1 << 14, /* rcv_nxt has passed it */
+    WEIR_C_RECOVERY = 1 << 15, /* fast recovery until `recover` is acknowledged */
+    WEIR_C_RTO = 1 << 16,      /* time-out recovery until `recover` is acknowledged */
+    WEIR_C_FORCE = 1 << 17, /* the next segment goes out whatever the windows say (retransmission, probe) */
     WEIR_C_SENT_DUE = 1 << 18,  /* the application is to be told when all is acknowledged */
     WEIR_C_TIMING = 1 << 19,    /* retransmission or persist timer runs until rexmt_ms */
     WEIR_C_KEEPING = 1 << 20,   /* the long timer runs until keep_ms (keep-alive, FIN-WAIT-2, TIME-WAIT) */
@@ -61,7 +61,7 @@ enum weir_conn_flag {
 
 /* One connection. The first part is what every segment touches. */
 struct weir_conn {
-    uint32_t id;   /* 0: the cell is free, and hash_next links the free list */
+    uint32_t id; /* 0: the cell is free, and hash_next links the free list */
     uint32_t hash_next;
     uint32_t laddr, raddr;
     uint16_t lport, rport;
@@ -78,7 +78,7 @@ struct weir_conn {
     uint32_t ts_recent; /* RFC 7323 4.3 */
     uint8_t snd_wscale, rcv_wscale;
     uint8_t dupacks;
-    uint8_t retries; /* time-outs in a row */
+    uint8_t retries;       /* time-outs in a row */
     struct weir_txlist tx; /* tx.una and tx.nxt are SND.UNA and SND.NXT, SYN and FIN included */
     struct weir_sendq sq;
     struct weir_recvq rq;
@@ -96,22 +96,23 @@ struct weir_conn {
     uint32_t last_ack_sent; /* RFC 7323's Last.ACK.sent */
     uint32_t ts_offset;
     uint32_t rcvbuf, sndbuf;
-    uint32_t lent;          /* received bytes that the application holds */
-    uint32_t unacked;       /* received since an acknowledgement was sent */
+    uint32_t lent;    /* received bytes that the application holds */
+    uint32_t unacked; /* received since an acknowledgement was sent */
 
-    uint32_t listener;      /* index + 1 of the listener, while not accepted */
+    uint32_t listener; /* index + 1 of the listener, while not accepted */
     uint32_t dirty_next, ready_next, blocked_next, memwait_next, accept_next; /* index + 1 */
-    uint32_t events;        /* enum weir_ev, not yet told */
+    uint32_t events;                                                          /* enum weir_ev, not yet told */
     int32_t error;
     uint64_t user;
     uint64_t tx_bytes_ref, tx_bytes_copied, rx_bytes;
     uint32_t retransmits, timeouts;
     uint8_t keep_probes;
+    uint8_t probes;   /* zero-window probes sent since the window closed */
     uint8_t syn_opts; /* what the peer's SYN offered, enum weir_tcpopt */
 };
 
 struct weir_listener {
-    uint32_t id; /* 0: free */
+    uint32_t id;   /* 0: free */
     uint32_t addr; /* 0: any */
     uint16_t port;
     uint16_t next_gen;
@@ -124,7 +125,8 @@ struct weir_listener {
     uint8_t nodelay, keepalive, ready;
 };
 
-/* A connection in TIME-WAIT whose id was given up: enough to acknowledge a FIN that is sent again and to refuse old segments. */
+/* A connection in TIME-WAIT whose id was given up: enough to acknowledge a FIN that is sent again and to
+ * refuse old segments. */
 struct weir_tw {
     uint32_t laddr, raddr;
     uint16_t lport, rport;
@@ -139,7 +141,8 @@ struct weir_tw {
     uint32_t rcv_wnd;
 };
 _Static_assert(sizeof(struct weir_tw) <= 64, "TIME-WAIT takes at most 64 bytes");
-_Static_assert(sizeof(struct weir_conn) <= 376, "an idle connection takes at most 400 bytes with wheel and table");
+_Static_assert(sizeof(struct weir_conn) <= 376,
+               "an idle connection takes at most 400 bytes with wheel and table");
 
 /* TCP of one instance. */
 struct weir_tcp {
@@ -155,8 +158,8 @@ struct weir_tcp {
 
     struct weir_conn *conn;
     uint32_t n_conn, free_conn, live;
-    uint32_t fresh_conn;    /* cells from here on were never used */
-    uint32_t *bucket;       /* index + 1 */
+    uint32_t fresh_conn; /* cells from here on were never used */
+    uint32_t *bucket;    /* index + 1 */
     uint32_t bucket_mask;
     struct weir_listener *lis;
     uint32_t n_lis;
@@ -206,7 +209,8 @@ struct weir_conn *weir_conn_by_id(const struct weir_tcp *, weir_id);
 struct weir_listener *weir_listener_by_id(const struct weir_tcp *, weir_id);
 
 /* The table of addresses and ports. insert: the tuple must not be there. */
-struct weir_conn *weir_conn_lookup(const struct weir_tcp *, uint32_t laddr, uint16_t lport, uint32_t raddr, uint16_t rport);
+struct weir_conn *weir_conn_lookup(const struct weir_tcp *, uint32_t laddr, uint16_t lport, uint32_t raddr,
+                                   uint16_t rport);
 void weir_conn_hash(struct weir_tcp *, struct weir_conn *);
 void weir_conn_unhash(struct weir_tcp *, struct weir_conn *);
 struct weir_listener *weir_listener_lookup(const struct weir_tcp *, uint32_t laddr, uint16_t lport);
@@ -232,8 +236,9 @@ void weir_conn_timers(struct weir_tcp *, struct weir_conn *);
 
 /* ---- states.c: the ends of connections ---- */
 
-/* The connection is over: queues are emptied, it leaves the tables; the application is told (error < 0: ERROR, 0: CLOSED)
- * unless it has given the id up, and then the cell is freed: c is not to be used any more. */
+/* The connection is over: queues are emptied, it leaves the tables; the application is told (error < 0:
+ * ERROR, 0: CLOSED) unless it has given the id up, and then the cell is freed: c is not to be used any more.
+ */
 void weir_conn_dead(struct weir_tcp *, struct weir_conn *, int error);
 /* Sends a reset and ends it. */
 void weir_conn_abort(struct weir_tcp *, struct weir_conn *, int error);
@@ -243,7 +248,8 @@ void weir_conn_established(struct weir_tcp *, struct weir_conn *);
 void weir_conn_timewait(struct weir_tcp *, struct weir_conn *);
 
 /* ---- timewait.c ---- */
-struct weir_tw *weir_tw_lookup(const struct weir_tcp *, uint32_t laddr, uint16_t lport, uint32_t raddr, uint16_t rport);
+struct weir_tw *weir_tw_lookup(const struct weir_tcp *, uint32_t laddr, uint16_t lport, uint32_t raddr,
+                               uint16_t rport);
 /* A new entry; the oldest goes when the table is full. Nothing happens with an empty table. */
 void weir_tw_add(struct weir_tcp *, const struct weir_conn *);
 void weir_tw_drop(struct weir_tcp *, struct weir_tw *);
@@ -253,8 +259,11 @@ void weir_tw_restart(struct weir_tcp *, struct weir_tw *);
 void weir_tw_expire(struct weir_tcp *, unsigned budget);
 
 /* ---- choose.c: sequence numbers and ports ---- */
-uint32_t weir_tcp_isn(const struct weir_tcp *, uint32_t laddr, uint16_t lport, uint32_t raddr, uint16_t rport); /* RFC 6528 */
-uint16_t weir_tcp_port(struct weir_tcp *, uint32_t laddr, uint32_t raddr, uint16_t rport); /* RFC 6056 3.3.3; 0: none left */
-uint32_t weir_tcp_ts_offset(const struct weir_tcp *, uint32_t laddr, uint32_t raddr); /* one per host pair, RFC 7323 5.4 */
+uint32_t weir_tcp_isn(const struct weir_tcp *, uint32_t laddr, uint16_t lport, uint32_t raddr,
+                      uint16_t rport); /* RFC 6528 */
+uint16_t weir_tcp_port(struct weir_tcp *, uint32_t laddr, uint32_t raddr,
+                       uint16_t rport); /* RFC 6056 3.3.3; 0: none left */
+uint32_t weir_tcp_ts_offset(const struct weir_tcp *, uint32_t laddr,
+                            uint32_t raddr); /* one per host pair, RFC 7323 5.4 */
 
 #endif

@@ -1,5 +1,6 @@
-/* events.c: what the application is told. One entry a connection on the ready list, its mask accumulates; READ and WRITE are armed at
- * birth and by the call that found nothing to do, and fire once an arming. What does not fit in a batch stays listed. */
+/* events.c: what the application is told. One entry a connection on the ready list, its mask accumulates;
+ * READ and WRITE are armed at birth and by the call that found nothing to do, and fire once an arming. What
+ * does not fit in a batch stays listed. */
 #include "tcp/tcp.h"
 
 static int listener_events(struct weir_tcp *t, struct weir_event *out, int n)
@@ -30,7 +31,10 @@ int weir_tcp_events(struct weir_tcp *t, struct weir_event *out, int n)
     return k;
 }
 
-bool weir_tcp_has_events(const struct weir_tcp *t) { return t->lis_ready || t->ready_first; }
+bool weir_tcp_has_events(const struct weir_tcp *t)
+{
+    return t->lis_ready || t->ready_first;
+}
 
 unsigned weir_tcp_ready(const struct weir_tcp *t, weir_id id)
 {

@@ -1,6 +1,6 @@
-/* recovery.c: finding loss and answering it, on the transmit records: fast retransmit and NewReno (RFC 5681 3.2, RFC 6582), limited
- * transmit (RFC 3042) and the retransmission time-out (RFC 6298 5). It marks records lost; the output sends what is
- * marked. cwnd is compared with the records' pipe. */
+/* recovery.c: finding loss and answering it, on the transmit records: fast retransmit and NewReno (RFC
+ * 5681 3.2, RFC 6582), limited transmit (RFC 3042) and the retransmission time-out (RFC 6298 5). It marks
+ * records lost; the output sends what is marked. cwnd is compared with the records' pipe. */
 #include "tcp/tcp.h"
 
 #include "base/bits.h"
@@ -52,29 +52,35 @@ void weir_tcp_dupack(struct weir_tcp *t, struct weir_conn *c)
     weir_tcp_rexmt_start(t, c);
 }
 
-static void leave(struct weir_conn *c)
+static void leave_recovery(struct weir_conn *c)
 {
     uint32_t mss = weir_tcp_eff_mss(c);
-    if (c->flags & WEIR_C_RECOVERY) c->cwnd = weir_min_u32(c->ssthresh, weir_max_u32(c->tx.pipe, mss) + mss);
-    c->flags &= ~(uint32_t)(WEIR_C_RECOVERY | WEIR_C_RTO);
+    c->cwnd = weir_min_u32(c->ssthresh, weir_max_u32(c->tx.pipe, mss) + mss);
+    c->flags &= ~(uint32_t)WEIR_C_RECOVERY;
     c->dupacks = 0;
+}
+
+/* The next hole is lost too (RFC 6582 3.2 step 3). */
+static void partial_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t acked)
+{
+    uint32_t mss = weir_tcp_eff_mss(c);
+    c->cwnd = c->cwnd > acked ? c->cwnd - acked : mss;
+    if (acked >= mss) c->cwnd += mss;
+    if (c->cwnd < mss) c->cwnd = mss;
+    lose_first(t, c);
 }
 
 void weir_tcp_newack(struct weir_tcp *t, struct weir_conn *c, uint32_t acked, uint32_t flight)
 {
-    uint32_t mss = weir_tcp_eff_mss(c);
-    if ((c->flags & (WEIR_C_RECOVERY | WEIR_C_RTO)) && weir_seq_lt(c->recover, c->tx.una)) {
-        leave(c);
-        return;
-    }
+    bool all = weir_seq_lt(c->recover, c->tx.una);
     if (c->flags & WEIR_C_RECOVERY) {
-        /* A partial acknowledgement: the next hole is lost too (RFC 6582 3.2 step 3). */
-        c->cwnd = c->cwnd > acked ? c->cwnd - acked : mss;
-        if (acked >= mss) c->cwnd += mss;
-        if (c->cwnd < mss) c->cwnd = mss;
-        lose_first(t, c);
+        if (all)
+            leave_recovery(c);
+        else
+            partial_ack(t, c, acked);
         return;
     }
+    if (all) c->flags &= ~(uint32_t)WEIR_C_RTO;
     c->dupacks = 0;
     weir_cc_newreno.acked(c, acked, flight + weir_tcp_segment_max(t, c) > c->cwnd);
 }
@@ -85,7 +91,8 @@ void weir_tcp_timeout(struct weir_tcp *t, struct weir_conn *c)
     c->timeouts++;
     if (c->tx.una != c->tx.nxt) {
         bool first = !(c->flags & WEIR_C_RTO) || weir_seq_lt(c->recover, c->tx.una);
-        if (weir_tcp_synchronised(c)) weir_cc_newreno.timeout(c, c->tx.nxt - c->tx.una, first && c->retries <= 1);
+        if (weir_tcp_synchronised(c))
+            weir_cc_newreno.timeout(c, c->tx.nxt - c->tx.una, first && c->retries <= 1);
         (void)weir_txlist_lose(&c->tx, &t->mem, c->tx.una, c->tx.nxt);
         c->recover = c->tx.nxt - 1;
         c->flags = (c->flags & ~(uint32_t)WEIR_C_RECOVERY) | WEIR_C_RTO;

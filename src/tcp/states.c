@@ -1,5 +1,5 @@
-/* states.c: how connections begin and end, whoever caused it: the transitions of RFC 9293 3.3.2 that move a connection into
- * ESTABLISHED, TIME-WAIT and CLOSED. */
+/* states.c: how connections begin and end, whoever caused it: the transitions of RFC 9293 3.3.2 that move a
+ * connection into ESTABLISHED, TIME-WAIT and CLOSED. */
 #include "tcp/tcp.h"
 
 #include "base/bits.h"
@@ -9,8 +9,8 @@ static void let_go(struct weir_tcp *t, struct weir_conn *c)
 {
     weir_conn_unhash(t, c);
     weir_wheel_cancel(&t->wheel, weir_conn_index(t, c));
-    c->flags &= ~(uint32_t)(WEIR_C_TIMING | WEIR_C_KEEPING | WEIR_C_ACK_NOW | WEIR_C_ACK_LATER | WEIR_C_SENT_DUE |
-                            WEIR_C_PERSIST | WEIR_C_FORCE);
+    c->flags &= ~(uint32_t)(WEIR_C_TIMING | WEIR_C_KEEPING | WEIR_C_ACK_NOW | WEIR_C_ACK_LATER |
+                            WEIR_C_SENT_DUE | WEIR_C_PERSIST | WEIR_C_FORCE);
     weir_sendq_clear(&c->sq, &t->mem);
     weir_txlist_clear(&c->tx, &t->mem);
 }

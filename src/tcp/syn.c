@@ -1,5 +1,5 @@
-/* syn.c: the beginning of a connection: segments that reach a listener (RFC 9293 3.10.7.2) or SYN-SENT (3.10.7.3), and what a SYN's
- * options settle for the rest of its life. */
+/* syn.c: the beginning of a connection: segments that reach a listener (RFC 9293 3.10.7.2) or SYN-SENT
+ * (3.10.7.3), and what a SYN's options settle for the rest of its life. */
 #include "tcp/tcp.h"
 
 #include "base/bits.h"

@@ -1,4 +1,5 @@
-/* tcp.h: what the stack calls in TCP: segments and ICMP notes in, timers, output after the burst, and the application's calls.
+/* tcp.h: what the stack calls in TCP: segments and ICMP notes in, timers, output after the burst, and the
+ * application's calls.
  *
  * Stages return verdicts; nothing here calls upward. Not thread-safe. */
 #ifndef WEIR_TCP_H
@@ -7,8 +8,8 @@
 #include "tcp/conn.h"
 #include "wire/tcphdr.h"
 
-/* MSS that a peer may ask for at least: below it headers outweigh payload and small-segment attacks pay (RFC 9293 says 536
- * by default and sets no minimum). */
+/* MSS that a peer may ask for at least: below it headers outweigh payload and small-segment attacks pay (RFC
+ * 9293 says 536 by default and sets no minimum). */
 #define WEIR_TCP_MSS_MIN     64u
 #define WEIR_TCP_MSS_DEFAULT 536u
 
@@ -59,7 +60,8 @@ void weir_tcp_output(struct weir_tcp *, struct weir_conn *);
 void weir_tcp_output_all(struct weir_tcp *);
 /* ---- tcp_segment.c: building ---- */
 /* One segment [seq, seq + bytes) with flags; FIN or SYN in flags take their number. OK, or why not. */
-enum weir_send weir_tcp_segment(struct weir_tcp *, struct weir_conn *, uint32_t seq, uint32_t *bytes, uint8_t flags);
+enum weir_send weir_tcp_segment(struct weir_tcp *, struct weir_conn *, uint32_t seq, uint32_t *bytes,
+                                uint8_t flags);
 /* Bytes that one weir_tcp_segment may carry, a multiple of the effective MSS (or the MSS itself). */
 uint32_t weir_tcp_segment_max(const struct weir_tcp *, const struct weir_conn *);
 /* MSS less the options that every segment carries. */
@@ -99,7 +101,8 @@ int weir_tcp_close(struct weir_tcp *, weir_id, enum weir_close_how);
 int weir_tcp_set(struct weir_tcp *, weir_id, enum weir_opt, intptr_t);
 int weir_tcp_info(const struct weir_tcp *, weir_id, struct weir_conn_info *);
 unsigned weir_tcp_ready(const struct weir_tcp *, weir_id);
-/* The application's last reference to a zbuf in which bytes of this connection were lent went: the window reopens. */
+/* The application's last reference to a zbuf in which bytes of this connection were lent went: the window
+ * reopens. */
 void weir_tcp_returned(struct weir_tcp *, uint32_t lent_id, uint32_t bytes);
 /* ---- events.c ---- */
 /* Up to n events off the ready lists. */

@@ -1,12 +1,16 @@
-/* tcp_ack.c: the ACK field of a segment (RFC 9293 3.10.7.4, fifth check; RFC 5961 5): what it frees, what it measures, what it says
- * about the peer's window, and the states that it moves. */
+/* tcp_ack.c: the ACK field of a segment (RFC 9293 3.10.7.4, fifth check; RFC 5961 5): what it frees, what it
+ * measures, what it says about the peer's window, and the states that it moves. */
 #include "tcp/tcp.h"
 
 #include "base/bits.h"
 
-static bool fin_acked(const struct weir_conn *c) { return c->sq.closed && c->tx.una == c->sq.end + 1; }
+static bool fin_acked(const struct weir_conn *c)
+{
+    return c->sq.closed && c->tx.una == c->sq.end + 1;
+}
 
-static void take_rtt(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s, const struct weir_txack *ta)
+static void take_rtt(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s,
+                     const struct weir_txack *ta)
 {
     if (ta->sample) {
         weir_tcp_rtt(t, c, (uint32_t)t->now_us - ta->sent_us);
@@ -19,7 +23,8 @@ static void take_rtt(struct weir_tcp *t, struct weir_conn *c, const struct weir_
 
 static void window_update(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s)
 {
-    if (!weir_seq_lt(c->snd_wl1, s->seq) && !(c->snd_wl1 == s->seq && weir_seq_leq(c->snd_wl2, s->h.ack))) return;
+    if (!weir_seq_lt(c->snd_wl1, s->seq) && !(c->snd_wl1 == s->seq && weir_seq_leq(c->snd_wl2, s->h.ack)))
+        return;
     bool was_shut = c->snd_wnd == 0;
     c->snd_wnd = s->wnd;
     c->snd_wl1 = s->seq;
@@ -27,6 +32,7 @@ static void window_update(struct weir_tcp *t, struct weir_conn *c, const struct 
     c->max_snd_wnd = weir_max_u32(c->max_snd_wnd, c->snd_wnd);
     if (c->snd_wnd && (c->flags & WEIR_C_PERSIST)) {
         weir_tcp_rexmt_stop(t, c);
+        c->probes = 0;
         /* A probe that the closed window refused must go again. */
         if (c->tx.una != c->tx.nxt) (void)weir_txlist_lose(&c->tx, &t->mem, c->tx.una, c->tx.nxt);
     }
@@ -62,7 +68,8 @@ static void new_ack(struct weir_tcp *t, struct weir_conn *c, const struct weir_s
     uint32_t acked = s->h.ack - c->tx.una;
     bool first_partial = !(c->flags & WEIR_C_RECOVERY) || c->dupacks;
     struct weir_txack ta = weir_txlist_ack(&c->tx, &t->mem, s->h.ack);
-    if (weir_seq_lt(c->sq.una, s->h.ack)) (void)weir_sendq_ack(&c->sq, &t->mem, weir_seq_min(s->h.ack, c->sq.end));
+    if (weir_seq_lt(c->sq.una, s->h.ack))
+        (void)weir_sendq_ack(&c->sq, &t->mem, weir_seq_min(s->h.ack, c->sq.end));
     take_rtt(t, c, s, &ta);
     c->retries = 0;
     struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
@@ -71,7 +78,8 @@ static void new_ack(struct weir_tcp *t, struct weir_conn *c, const struct weir_s
     weir_tcp_newack(t, c, acked, flight);
     if (c->tx.una == c->tx.nxt)
         all_acked(t, c);
-    else if (!recovering || first_partial) /* RFC 6582 3.2 step 3: only the first partial one restarts the timer */
+    else if (!recovering ||
+             first_partial) /* RFC 6582 3.2 step 3: only the first partial one restarts the timer */
         weir_tcp_rexmt_start(t, c);
     if (recovering) c->dupacks = 0;
     weir_conn_writable(t, c);
@@ -80,7 +88,8 @@ static void new_ack(struct weir_tcp *t, struct weir_conn *c, const struct weir_s
 
 static bool is_dupack(const struct weir_conn *c, const struct weir_seg *s)
 {
-    return s->h.ack == c->tx.una && s->bytes == 0 && !s->fin && s->wnd == c->snd_wnd && c->tx.una != c->tx.nxt;
+    return s->h.ack == c->tx.una && s->bytes == 0 && !s->fin && s->wnd == c->snd_wnd &&
+           c->tx.una != c->tx.nxt && !(c->flags & WEIR_C_PERSIST);
 }
 
 /* States that end with our FIN acknowledged. false: c may be gone. */
@@ -92,9 +101,14 @@ static bool fin_transitions(struct weir_tcp *t, struct weir_conn *c)
         c->state = WEIR_TCP_FIN_WAIT_2;
         if (c->flags & WEIR_C_DETACHED) weir_tcp_keep_start(t, c, 2 * t->conf->msl_ms);
         return true;
-    case WEIR_TCP_CLOSING: weir_conn_timewait(t, c); return false;
-    case WEIR_TCP_LAST_ACK: weir_conn_dead(t, c, 0); return false;
-    default: return true;
+    case WEIR_TCP_CLOSING:
+        weir_conn_timewait(t, c);
+        return false;
+    case WEIR_TCP_LAST_ACK:
+        weir_conn_dead(t, c, 0);
+        return false;
+    default:
+        return true;
     }
 }
 

@@ -1,4 +1,5 @@
-/* tcp_data.c: payload and FIN of a segment (RFC 9293 3.10.7.4, seventh and eighth check), and when to acknowledge them. */
+/* tcp_data.c: payload and FIN of a segment (RFC 9293 3.10.7.4, seventh and eighth check), and when to
+ * acknowledge them. */
 #include "tcp/tcp.h"
 
 #include "base/bits.h"
@@ -36,7 +37,8 @@ static void ack_now(struct weir_tcp *t, struct weir_conn *c)
     weir_conn_dirty(t, c);
 }
 
-/* RFC 5681 4.2: at least every second full segment; at once when something is out of order or fills a hole. */
+/* RFC 5681 4.2: at least every second full segment; at once when something is out of order or fills a hole.
+ */
 static void choose_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t delivered, bool disorder)
 {
     c->unacked += delivered;
@@ -49,10 +51,14 @@ static void choose_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t deliver
 static enum weir_drop drop_of(enum weir_recvq_result r)
 {
     switch (r) {
-    case WEIR_RECVQ_NO_ZBUF: return WEIR_DROP_NO_ZBUF;
-    case WEIR_RECVQ_NO_PBUF: return WEIR_DROP_NO_PBUF;
-    case WEIR_RECVQ_OOO_LIMIT: return WEIR_DROP_TCP_OOO_LIMIT;
-    default: return WEIR_DROP_TCP_DUPLICATE;
+    case WEIR_RECVQ_NO_ZBUF:
+        return WEIR_DROP_NO_ZBUF;
+    case WEIR_RECVQ_NO_PBUF:
+        return WEIR_DROP_NO_PBUF;
+    case WEIR_RECVQ_OOO_LIMIT:
+        return WEIR_DROP_TCP_OOO_LIMIT;
+    default:
+        return WEIR_DROP_TCP_DUPLICATE;
     }
 }
 
@@ -85,10 +91,17 @@ static void fin_read(struct weir_tcp *t, struct weir_conn *c)
     ack_now(t, c);
     weir_conn_readable(t, c);
     switch (c->state) {
-    case WEIR_TCP_ESTABLISHED: c->state = WEIR_TCP_CLOSE_WAIT; break;
-    case WEIR_TCP_FIN_WAIT_1: c->state = WEIR_TCP_CLOSING; break;
-    case WEIR_TCP_FIN_WAIT_2: weir_conn_timewait(t, c); break;
-    default: break;
+    case WEIR_TCP_ESTABLISHED:
+        c->state = WEIR_TCP_CLOSE_WAIT;
+        break;
+    case WEIR_TCP_FIN_WAIT_1:
+        c->state = WEIR_TCP_CLOSING;
+        break;
+    case WEIR_TCP_FIN_WAIT_2:
+        weir_conn_timewait(t, c);
+        break;
+    default:
+        break;
     }
 }
 
@@ -100,7 +113,8 @@ enum weir_verdict weir_tcp_data_input(struct weir_tcp *t, struct weir_conn *c, s
         ack_now(t, c);
         return WEIR_V_DONE;
     }
-    bool takes = c->state == WEIR_TCP_ESTABLISHED || c->state == WEIR_TCP_FIN_WAIT_1 || c->state == WEIR_TCP_FIN_WAIT_2;
+    bool takes = c->state == WEIR_TCP_ESTABLISHED || c->state == WEIR_TCP_FIN_WAIT_1 ||
+                 c->state == WEIR_TCP_FIN_WAIT_2;
     if (!takes) { /* after the peer's FIN nothing can come (RFC 9293: ignore) */
         ack_now(t, c);
         return WEIR_V_DONE;

@@ -1,6 +1,6 @@
-/* tcp_icmp.c: ICMP errors about our segments (RFC 9293 3.9.2.2, RFC 5927). An error is believed only if it quotes a sequence
- * number that is in flight. Hard errors end a connection only while it is being opened; afterwards they are noted, and told
- * if the connection then times out. */
+/* tcp_icmp.c: ICMP errors about our segments (RFC 9293 3.9.2.2, RFC 5927). An error is believed only if it
+ * quotes a sequence number that is in flight. Hard errors end a connection only while it is being opened;
+ * afterwards they are noted, and told if the connection then times out. */
 #include "tcp/tcp.h"
 
 #include "base/bits.h"

@@ -1,8 +1,8 @@
 /* tcp_input.c: a segment arrives (RFC 9293 3.10.7): whose is it, and may it come in?
  *
- * The checks stand in the order of the RFC, with RFC 7323's PAWS in front and RFC 5961's answers to what an attacker could
- * have sent. What passes goes to tcp_ack.c and then to tcp_data.c. A segment is parsed once; from then on only
- * struct weir_seg is used. */
+ * The checks stand in the order of the RFC, with RFC 7323's PAWS in front and RFC 5961's answers to what an
+ * attacker could have sent. What passes goes to tcp_ack.c and then to tcp_data.c. A segment is parsed once;
+ * from then on only struct weir_seg is used. */
 #include "tcp/tcp.h"
 
 #include "base/bits.h"
@@ -51,7 +51,8 @@ static enum weir_verdict reset_arrived(struct weir_tcp *t, struct weir_conn *c, 
     }
     t->stats->resets_received++;
     bool refused = c->state == WEIR_TCP_SYN_RECEIVED && !(c->flags & WEIR_C_PASSIVE);
-    bool orderly = c->state == WEIR_TCP_CLOSING || c->state == WEIR_TCP_LAST_ACK || c->state == WEIR_TCP_TIME_WAIT;
+    bool orderly =
+        c->state == WEIR_TCP_CLOSING || c->state == WEIR_TCP_LAST_ACK || c->state == WEIR_TCP_TIME_WAIT;
     weir_conn_dead(t, c, orderly ? 0 : refused ? WEIR_ECONNREFUSED : WEIR_ECONNRESET);
     return WEIR_V_DONE;
 }
@@ -68,7 +69,7 @@ static enum weir_verdict unacceptable(struct weir_tcp *t, struct weir_conn *c, c
     } else {
         weir_tcp_challenge(t, c); /* limited: two ends must not answer each other for ever */
     }
-    return drop(t, WEIR_DROP_TCP_SEQ);
+    return drop(t, s->h.flags & WEIR_TCP_SYN ? WEIR_DROP_TCP_SYN : WEIR_DROP_TCP_SEQ);
 }
 
 static void update_ts_recent(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s)
@@ -120,7 +121,8 @@ static enum weir_verdict conn_input(struct weir_tcp *t, struct weir_conn *c, str
     uint32_t old_bytes = s->bytes;
     bool probe = c->rcv_adv == c->rcv_nxt && s->seq == c->rcv_nxt && seg_len(s) > 0;
     if (probe) {
-        /* RFC 9293 3.10.7.4: with a closed window still take valid ACKs and resets; the payload is answered, not taken. */
+        /* RFC 9293 3.10.7.4: with a closed window still take valid ACKs and resets; the payload is answered,
+         * not taken. */
         c->flags |= WEIR_C_ACK_NOW;
         weir_conn_dirty(t, c);
     } else if (!acceptable(c, s->seq, seg_len(s))) {
@@ -146,8 +148,8 @@ static enum weir_verdict conn_input(struct weir_tcp *t, struct weir_conn *c, str
     return weir_tcp_data_input(t, c, s);
 }
 
-/* RFC 9293 3.6.1 and 3.10.7.4, TIME-WAIT: a FIN sent again starts the time anew; a new SYN that is later by sequence number or
- * timestamp may open the connection again (RFC 6191). true: go on to the listener. */
+/* RFC 9293 3.6.1 and 3.10.7.4, TIME-WAIT: a FIN sent again starts the time anew; a new SYN that is later by
+ * sequence number or timestamp may open the connection again (RFC 6191). true: go on to the listener. */
 static bool tw_input(struct weir_tcp *t, struct weir_tw *w, const struct weir_seg *s)
 {
     if (s->h.flags & WEIR_TCP_RST) {

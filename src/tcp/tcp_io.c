@@ -1,5 +1,5 @@
-/* tcp_io.c: writing and reading: where the application's bytes live decides whether they are copied (mission rows M2 and M3), and
- * received bytes are lent (M4). */
+/* tcp_io.c: writing and reading: where the application's bytes live decides whether they are copied (mission
+ * rows M2 and M3), and received bytes are lent (M4). */
 #include "tcp/tcp.h"
 
 #include "base/bits.h"
@@ -12,7 +12,8 @@ static int where(const struct weir_tcp *t, const void *data, size_t len, struct 
     int r = weir_zpool_find(z, data, head);
     if (r == 0) {
         if ((*head)->app == 0) return WEIR_ENOTHELD;
-        uint64_t left = weir_zpool_bytes(z, *head) - (uint64_t)((const uint8_t *)data - weir_zpool_first(z, *head));
+        uint64_t left =
+            weir_zpool_bytes(z, *head) - (uint64_t)((const uint8_t *)data - weir_zpool_first(z, *head));
         return len > left ? WEIR_ERANGE : 0;
     }
     if (r != WEIR_EFOREIGN) return r;
@@ -28,10 +29,13 @@ static int may_write(const struct weir_conn *c)
     if (c->sq.closed) return WEIR_EPIPE;
     switch (c->state) {
     case WEIR_TCP_ESTABLISHED:
-    case WEIR_TCP_CLOSE_WAIT: return 0;
+    case WEIR_TCP_CLOSE_WAIT:
+        return 0;
     case WEIR_TCP_SYN_SENT:
-    case WEIR_TCP_SYN_RECEIVED: return WEIR_ENOTCONN;
-    default: return WEIR_EPIPE;
+    case WEIR_TCP_SYN_RECEIVED:
+        return WEIR_ENOTCONN;
+    default:
+        return WEIR_EPIPE;
     }
 }
 
@@ -68,7 +72,8 @@ ptrdiff_t weir_tcp_write(struct weir_tcp *t, weir_id id, const void *data, size_
     return took;
 }
 
-/* 0: there is something to read; 1: the end of the stream; else an error, and READ is armed where it can follow. */
+/* 0: there is something to read; 1: the end of the stream; else an error, and READ is armed where it can
+ * follow. */
 static int may_read(const struct weir_tcp *t, weir_id id, struct weir_conn **out)
 {
     if (weir_listener_by_id(t, id)) return WEIR_EISLISTEN;
@@ -117,12 +122,12 @@ ptrdiff_t weir_tcp_recv(struct weir_tcp *t, weir_id id, void *buf, size_t len)
     int r = may_read(t, id, &c);
     if (r) return r == 1 ? 0 : r;
     uint32_t n = weir_recvq_copy(&c->rq, &t->mem, buf, len > 0x3fffffff ? 0x3fffffff : (uint32_t)len);
-    t->stats->rx_bytes_copied += n;
     maybe_update(t, c);
     return (ptrdiff_t)n;
 }
 
-/* Readers that were refused because too much is lent: their bytes wait still, so READ is due as soon as something is back. */
+/* Readers that were refused because too much is lent: their bytes wait still, so READ is due as soon as
+ * something is back. */
 static void wake_held(struct weir_tcp *t)
 {
     if (!t->hold_wait || t->lent > t->conf->app_hold_bytes / 2) return;

@@ -1,5 +1,5 @@
-/* tcp_segment.c: building segments: header and options in a header block, payload by reference to where the send queue says it
- * lives. Which segment is due is tcp_output.c's decision. */
+/* tcp_segment.c: building segments: header and options in a header block, payload by reference to where the
+ * send queue says it lives. Which segment is due is tcp_output.c's decision. */
 #include "tcp/tcp.h"
 
 #include "base/bits.h"
@@ -8,7 +8,8 @@
 
 uint32_t weir_tcp_eff_mss(const struct weir_conn *c)
 {
-    return c->flags & WEIR_C_TS ? c->mss - TS_OPTION_BYTES : c->mss;
+    uint32_t options = c->flags & WEIR_C_TS ? TS_OPTION_BYTES : 0;
+    return weir_max_u32(c->mss, WEIR_TCP_MSS_MIN) - options;
 }
 
 uint32_t weir_tcp_segment_max(const struct weir_tcp *t, const struct weir_conn *c)
@@ -94,7 +95,8 @@ static uint16_t syn_window(struct weir_conn *c)
     return (uint16_t)wnd;
 }
 
-enum weir_send weir_tcp_segment(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_t *bytes, uint8_t flags)
+enum weir_send weir_tcp_segment(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_t *bytes,
+                                uint8_t flags)
 {
     struct weir_piece piece[WEIR_FRAME_PIECES_MAX];
     struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
@@ -105,10 +107,10 @@ enum weir_send weir_tcp_segment(struct weir_tcp *t, struct weir_conn *c, uint32_
 
     if (*bytes) {
         uint32_t want = *bytes, got = 0;
-        n_pieces = weir_sendq_slice(&c->sq, &t->mem, seq, want, piece, caps->max_pieces - 1u, caps->max_piece_bytes,
-                                    caps->boundary, &got);
+        n_pieces = weir_sendq_slice(&c->sq, &t->mem, seq, want, piece, caps->max_pieces - 1u,
+                                    caps->max_piece_bytes, caps->boundary, &got);
         if (got < want) {
-            flags &= (uint8_t)~(WEIR_TCP_FIN | WEIR_TCP_PSH);
+            flags &= (uint8_t) ~(WEIR_TCP_FIN | WEIR_TCP_PSH);
             if (got > eff) { /* whole segments only */
                 got -= got % eff;
                 n_pieces = weir_sendq_slice(&c->sq, &t->mem, seq, got, piece, caps->max_pieces - 1u,
@@ -150,7 +152,8 @@ void weir_tcp_reset(struct weir_tcp *t, struct weir_conn *c)
 }
 
 /* A segment that no connection sends. */
-static void send_alone(struct weir_tcp *t, struct weir_ifc *ifc, uint32_t src, uint32_t dst, const struct weir_tcphdr *h)
+static void send_alone(struct weir_tcp *t, struct weir_ifc *ifc, uint32_t src, uint32_t dst,
+                       const struct weir_tcphdr *h)
 {
     uint8_t *l4 = weir_ip4_block(t->ip, ifc);
     if (!l4) {
@@ -177,7 +180,8 @@ void weir_tcp_reset_reply(struct weir_tcp *t, const struct weir_seg *seg)
         h.seq = seg->h.ack;
     } else {
         h.flags |= WEIR_TCP_ACK;
-        h.ack = seg->seq + seg->bytes + ((seg->h.flags & WEIR_TCP_SYN) != 0) + ((seg->h.flags & WEIR_TCP_FIN) != 0);
+        h.ack = seg->seq + seg->bytes + ((seg->h.flags & WEIR_TCP_SYN) != 0) +
+                ((seg->h.flags & WEIR_TCP_FIN) != 0);
     }
     t->stats->resets_sent++;
     send_alone(t, seg->pkt->ifc, seg->pkt->ip.dst, seg->pkt->ip.src, &h);

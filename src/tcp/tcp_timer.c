@@ -1,16 +1,19 @@
-/* tcp_timer.c: what happens when time passes. Three deadlines a connection, one wheel entry that stands at or before the
- * nearest: moving a deadline later only stores it, and an entry that fires early is set again.
+/* tcp_timer.c: what happens when time passes. Three deadlines a connection, one wheel entry that stands at or
+ * before the nearest: moving a deadline later only stores it, and an entry that fires early is set again.
  *
- *     rexmt_ms   TIMING      retransmission (RFC 6298), or with PERSIST the zero-window probe (RFC 9293 3.8.6.1)
- *     delack_ms  ACK_LATER   the acknowledgement that was put off (RFC 9293 3.8.6.3)
- *     keep_ms    KEEPING     by state: keep-alive (3.8.4), FIN-WAIT-2 of a connection that was given up, TIME-WAIT */
+ *     rexmt_ms   TIMING      retransmission (RFC 6298), or with PERSIST the zero-window probe (RFC
+ * 9293 3.8.6.1) delack_ms  ACK_LATER   the acknowledgement that was put off (RFC 9293 3.8.6.3) keep_ms
+ * KEEPING     by state: keep-alive (3.8.4), FIN-WAIT-2 of a connection that was given up, TIME-WAIT */
 #include "tcp/tcp.h"
 
 #include "base/bits.h"
 
 #define PERSIST_MAX_US 60000000u
 
-static uint32_t to_ms(uint32_t us) { return us / 1000 + (us % 1000 != 0); }
+static uint32_t to_ms(uint32_t us)
+{
+    return us / 1000 + (us % 1000 != 0);
+}
 
 void weir_conn_timers(struct weir_tcp *t, struct weir_conn *c)
 {
@@ -33,7 +36,8 @@ void weir_conn_timers(struct weir_tcp *t, struct weir_conn *c)
 
 static void rexmt_at(struct weir_tcp *t, struct weir_conn *c, uint32_t us)
 {
-    c->rexmt_ms = t->now_ms + to_ms(us) + 1; /* the clock may be anywhere inside its millisecond: never early */
+    c->rexmt_ms =
+        t->now_ms + to_ms(us) + 1; /* the clock may be anywhere inside its millisecond: never early */
     c->flags |= WEIR_C_TIMING;
     weir_conn_timers(t, c);
 }
@@ -52,7 +56,7 @@ void weir_tcp_rexmt_stop(struct weir_tcp *t, struct weir_conn *c)
 
 static uint32_t backed_off(const struct weir_tcp *t, const struct weir_conn *c)
 {
-    uint64_t us = (uint64_t)c->rto_us << weir_min_u32(c->retries, 16);
+    uint64_t us = (uint64_t)c->rto_us << weir_min_u32(c->probes, 16);
     return us > t->conf->rto_max_us ? t->conf->rto_max_us : (uint32_t)us;
 }
 
@@ -86,6 +90,7 @@ static void persist_fired(struct weir_tcp *t, struct weir_conn *c)
 {
     if (!count_retry(t, c)) return;
     t->stats->zwin_probes++;
+    if (c->probes < 255) c->probes++;
     if (c->tx.una != c->tx.nxt) (void)weir_txlist_lose(&c->tx, &t->mem, c->tx.una, c->tx.nxt);
     c->flags |= WEIR_C_FORCE;
     weir_tcp_persist_start(t, c); /* before the output, which would start the other timer */
@@ -152,7 +157,10 @@ static void keep_fired(struct weir_tcp *t, struct weir_conn *c)
     }
 }
 
-static bool due(const struct weir_tcp *t, uint32_t when_ms) { return weir_seq_leq(when_ms, t->now_ms); }
+static bool due(const struct weir_tcp *t, uint32_t when_ms)
+{
+    return weir_seq_leq(when_ms, t->now_ms);
+}
 
 void weir_tcp_timers(struct weir_tcp *t, unsigned budget)
 {

@@ -1,5 +1,6 @@
-/* tcp_user.c: the application's calls on connections (RFC 9293 3.10.1 to 3.10.6). What a call owes to the network is done in the next
- * burst; nothing is sent from here. Reading and writing stand in tcp_io.c, events in events.c. */
+/* tcp_user.c: the application's calls on connections (RFC 9293 3.10.1 to 3.10.6). What a call owes to the
+ * network is done in the next burst; nothing is sent from here. Reading and writing stand in tcp_io.c, events
+ * in events.c. */
 #include "tcp/tcp.h"
 
 #include <string.h>
@@ -20,7 +21,8 @@ int weir_tcp_listen(struct weir_tcp *t, uint32_t addr, uint16_t port, const stru
     if (addr && !weir_ip4_local(t->ip, addr)) return WEIR_EADDRNOTAVAIL;
     for (uint32_t i = 0; i < t->n_lis; i++) {
         struct weir_listener *x = &t->lis[i];
-        if (x->id && x->port == port && (x->addr == addr || x->addr == 0 || addr == 0)) return WEIR_EADDRINUSE;
+        if (x->id && x->port == port && (x->addr == addr || x->addr == 0 || addr == 0))
+            return WEIR_EADDRINUSE;
         if (!x->id && !l) l = x;
     }
     if (!l) return WEIR_EMFILE;
@@ -41,11 +43,13 @@ int weir_tcp_listen(struct weir_tcp *t, uint32_t addr, uint16_t port, const stru
     return 0;
 }
 
-int weir_tcp_connect(struct weir_tcp *t, uint32_t raddr, uint16_t rport, const struct weir_opts *o, weir_id *id)
+int weir_tcp_connect(struct weir_tcp *t, uint32_t raddr, uint16_t rport, const struct weir_opts *o,
+                     weir_id *id)
 {
     uint32_t next_hop;
     if (!id || rport == 0 || !opts_ok(o)) return WEIR_EINVAL;
-    if (raddr == 0 || raddr >= 0xe0000000u || raddr >> 24 == 127 || weir_ip4_local(t->ip, raddr)) return WEIR_EINVAL;
+    if (raddr == 0 || raddr >= 0xe0000000u || raddr >> 24 == 127 || weir_ip4_local(t->ip, raddr))
+        return WEIR_EINVAL;
     struct weir_ifc *ifc = weir_ip4_route(t->ip, raddr, &next_hop);
     if (!ifc) return WEIR_ENETUNREACH;
     uint16_t lport = weir_tcp_port(t, ifc->addr, raddr, rport);
@@ -128,7 +132,8 @@ int weir_tcp_shutdown(struct weir_tcp *t, weir_id id)
 static void close_listener(struct weir_tcp *t, struct weir_listener *l)
 {
     uint32_t me = (uint32_t)(l - t->lis) + 1;
-    /* Half-open connections and those that wait to be accepted are reset; few, or the table would have refused them. */
+    /* Half-open connections and those that wait to be accepted are reset; few, or the table would have
+     * refused them. */
     for (uint32_t i = 0; i < t->fresh_conn && (l->half_open || l->queued); i++) {
         struct weir_conn *c = &t->conn[i];
         if (!c->id || c->listener != me) continue;
@@ -158,9 +163,14 @@ int weir_tcp_close(struct weir_tcp *t, weir_id id, enum weir_close_how how)
     bool unread = c->rq.bytes > 0 || c->rq.ooo_bytes > 0;
     switch (c->state) {
     case WEIR_TCP_CLOSED:
-    case WEIR_TCP_SYN_SENT: weir_conn_dead(t, c, 0); return 0;
-    case WEIR_TCP_TIME_WAIT: weir_conn_timewait(t, c); return 0;
-    default: break;
+    case WEIR_TCP_SYN_SENT:
+        weir_conn_dead(t, c, 0);
+        return 0;
+    case WEIR_TCP_TIME_WAIT:
+        weir_conn_timewait(t, c);
+        return 0;
+    default:
+        break;
     }
     if (how == WEIR_CLOSE_ABORT || unread) {
         weir_conn_abort(t, c, WEIR_ECONNABORTED);
@@ -199,14 +209,19 @@ int weir_tcp_set(struct weir_tcp *t, weir_id id, enum weir_opt opt, intptr_t val
     }
     if (value != 0 && value != 1) return WEIR_EINVAL;
     switch (opt) {
-    case WEIR_OPT_NODELAY: set_flag(c, WEIR_C_NODELAY, value); break;
-    case WEIR_OPT_CORK: set_flag(c, WEIR_C_CORK, value); break;
+    case WEIR_OPT_NODELAY:
+        set_flag(c, WEIR_C_NODELAY, value);
+        break;
+    case WEIR_OPT_CORK:
+        set_flag(c, WEIR_C_CORK, value);
+        break;
     case WEIR_OPT_KEEPALIVE:
         set_flag(c, WEIR_C_KEEPALIVE, value);
         if (value && weir_tcp_synchronised(c) && c->state != WEIR_TCP_TIME_WAIT)
             weir_tcp_keep_start(t, c, t->conf->keepalive_ms);
         break;
-    default: return WEIR_EINVAL;
+    default:
+        return WEIR_EINVAL;
     }
     weir_conn_dirty(t, c); /* what was held back may go now */
     return 0;
@@ -236,7 +251,8 @@ int weir_tcp_info(const struct weir_tcp *t, weir_id id, struct weir_conn_info *o
     out->rttvar_us = c->rttvar_us;
     out->rto_us = c->rto_us;
     out->queued_bytes = c->sq.end - c->sq.una;
-    out->unsent_bytes = weir_seq_lt(c->tx.nxt, c->sq.end) ? c->sq.end - weir_seq_max(c->tx.nxt, c->sq.una) : 0;
+    out->unsent_bytes =
+        weir_seq_lt(c->tx.nxt, c->sq.end) ? c->sq.end - weir_seq_max(c->tx.nxt, c->sq.una) : 0;
     out->readable_bytes = c->rq.bytes;
     out->ooo_bytes = c->rq.ooo_bytes;
     out->lent_bytes = c->lent;

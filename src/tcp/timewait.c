@@ -1,18 +1,21 @@
 /* timewait.c: TIME-WAIT in 64 bytes a connection (RFC 9293 3.6.1).
  *
- * Every entry waits equally long, so their age is their order: one list, oldest first, and expiry looks at its front
- * only. An entry that hears a FIN again starts anew at the back. When the table is full the oldest makes room: a
- * bound on memory is kept, a little safety against old duplicates is given up. */
+ * Every entry waits equally long, so their age is their order: one list, oldest first, and expiry looks at
+ * its front only. An entry that hears a FIN again starts anew at the back. When the table is full the oldest
+ * makes room: a bound on memory is kept, a little safety against old duplicates is given up. */
 #include "tcp/tcp.h"
 
 #include "base/bits.h"
 
-static uint32_t *bucket_for(const struct weir_tcp *t, uint32_t laddr, uint16_t lport, uint32_t raddr, uint16_t rport)
+static uint32_t *bucket_for(const struct weir_tcp *t, uint32_t laddr, uint16_t lport, uint32_t raddr,
+                            uint16_t rport)
 {
-    return &t->tw_bucket[(uint32_t)weir_siphash_tuple(&t->key_table, laddr, raddr, lport, rport, 1) & t->tw_mask];
+    return &t->tw_bucket[(uint32_t)weir_siphash_tuple(&t->key_table, laddr, raddr, lport, rport, 1) &
+                         t->tw_mask];
 }
 
-struct weir_tw *weir_tw_lookup(const struct weir_tcp *t, uint32_t laddr, uint16_t lport, uint32_t raddr, uint16_t rport)
+struct weir_tw *weir_tw_lookup(const struct weir_tcp *t, uint32_t laddr, uint16_t lport, uint32_t raddr,
+                               uint16_t rport)
 {
     if (!t->tw_live) return NULL;
     for (uint32_t at = *bucket_for(t, laddr, lport, raddr, rport); at; at = t->tw[at - 1].hash_next) {
