@@ -415,7 +415,8 @@ static void again_after_time_wait(uint32_t iss)
     reincarnate(SCRIPT_PEER_ISS + iss);
 }
 
-/* RFC 6191: where there are timestamps they tell whether a SYN is newer, and the sequence number where they are equal. */
+/* RFC 6191: where there are timestamps they tell whether a SYN is newer, and the sequence number where they
+ * are equal. */
 CASE(time_wait_opens_for_a_newer_timestamp)
 {
     again_after_time_wait(0u - 100000u);
