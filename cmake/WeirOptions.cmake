@@ -32,18 +32,35 @@ find_package(PkgConfig QUIET)
 if(PkgConfig_FOUND)
     pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka)
 endif()
+if(CMOCKA_FOUND)
+    set(WEIR_CMOCKA ON)
+else()
+    set(WEIR_CMOCKA OFF)
+    add_library(PkgConfig::CMOCKA INTERFACE IMPORTED) # tests name it, also where they are not built
+endif()
+option(WEIR_TESTS "Build the tests, which need cmocka" ${WEIR_CMOCKA})
 
-# weir_test(NAME sources...): a cmocka program that sees the rooms' headers. LABELS and further libraries by
-# set_tests_properties and target_link_libraries. Reads its printed seed from WEIR_SEED where it has one.
+# weir_test(NAME sources...): a cmocka program that sees the rooms' headers. Further libraries by
+# target_link_libraries. One that starts threads gets the label `thread`, by which ThreadSanitizer's run finds it. Reads
+# its printed seed from WEIR_SEED where it has one.
 function(weir_test name)
-    if(NOT CMOCKA_FOUND)
-        message(FATAL_ERROR "cmocka is missing: apt-get install libcmocka-dev")
+    if(WEIR_TESTS AND NOT CMOCKA_FOUND)
+        message(FATAL_ERROR "cmocka is missing: apt-get install libcmocka-dev, or -DWEIR_TESTS=OFF")
     endif()
     add_executable(${name} ${ARGN})
+    if(NOT WEIR_TESTS) # the target stays, since others name it
+        set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+    endif()
     weir_target(${name})
     target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/tests)
     target_link_libraries(${name} PRIVATE weir PkgConfig::CMOCKA)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES TIMEOUT 120)
+    foreach(source ${ARGN})
+        file(STRINGS ${source} starts_threads REGEX "(pthread|thrd)_create" LIMIT_COUNT 1)
+        if(starts_threads)
+            set_tests_properties(${name} PROPERTIES LABELS thread)
+        endif()
+    endforeach()
 endfunction()

@@ -51,13 +51,14 @@ int weir_linux_open(struct weir_linux *);
 void weir_linux_close(struct weir_linux *);
 
 /* Virtual time, seeded randomness; nothing here touches an operating system. `wait` moves the clock on to the
- * timeout (an unlimited wait leaves it where it is). The caller owns the memory and may set now_us at will, never
+ * timeout (an unlimited wait, and the first one after a wake, leave it where it is). The caller owns the memory and may set now_us at will, never
  * backwards. */
 struct weir_sim {
     struct weir_plat plat;
     uint64_t now_us;
     uint64_t rng;   /* state of the generator */
     unsigned wakes; /* how often wake was called */
+    unsigned woken; /* 1: wake was called since the last wait */
 };
 
 void weir_sim_init(struct weir_sim *, uint64_t seed);

@@ -12,6 +12,9 @@
  * additions. The result is a running sum for the next call. */
 uint64_t weir_csum_add(uint64_t sum, const void *p, size_t n, unsigned odd);
 
+/* The sum of p[0..20), a header of IPv4 without options; the same as weir_csum_add(0, p, 20, 0), faster. */
+uint64_t weir_csum_20(const void *p);
+
 /* sum + a 16-bit value given as a number (host order), as if it lay there in network order at an even offset. */
 uint64_t weir_csum_add16(uint64_t sum, uint16_t value);
 uint64_t weir_csum_add32(uint64_t sum, uint32_t value);

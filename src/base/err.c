@@ -11,23 +11,27 @@
 const char *weir_strerror(int err)
 {
     if (err >= 0) return "success";
-    switch (-err) {
+    switch (err) {
 #define WEIR_ERR_TEXT(name, value, eno, text)                                                                \
-    case value: return text;
+    case -(value):                                                                                           \
+        return text;
         WEIR_ERR_MAP(WEIR_ERR_TEXT)
 #undef WEIR_ERR_TEXT
-    default: return "unknown error";
+    default:
+        return "unknown error";
     }
 }
 
 int weir_errno(int err)
 {
     if (err >= 0) return 0;
-    switch (-err) {
+    switch (err) {
 #define WEIR_ERR_ERRNO(name, value, eno, text)                                                               \
-    case value: return WEIR_ERRNO(eno);
+    case -(value):                                                                                           \
+        return WEIR_ERRNO(eno);
         WEIR_ERR_MAP(WEIR_ERR_ERRNO)
 #undef WEIR_ERR_ERRNO
-    default: return WEIR_ERRNO(EINVAL);
+    default:
+        return WEIR_ERRNO(EINVAL);
     }
 }

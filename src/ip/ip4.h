@@ -1,5 +1,6 @@
-/* ip4.h: IPv4: addresses and routes of an instance, the way out (a chain of calls down to the device's burst), the checks
- * on the way in, and ICMP. Fragments are counted and dropped; what is sent is never fragmented (DF is set).
+/* ip4.h: IPv4: addresses and routes of an instance, the way out (a chain of calls down to the device's
+ * burst), the checks on the way in, and ICMP. Fragments are counted and dropped; what is sent is never
+ * fragmented (DF is set).
  *
  * Not thread-safe; time is an argument. Addresses are numbers (10.9.0.2 is 0x0a090002). */
 #ifndef WEIR_IP4_H
@@ -17,14 +18,21 @@
 #include "wire/icmphdr.h"
 #include "wire/ip4hdr.h"
 
-/* A place where transport headers begin in a header block: base alignment, Ethernet and IPv4 in front, so that the
- * IPv4 header is 4-byte aligned where the device allows it. */
+/* The most bytes that a header block has in front of the transport header: Ethernet and IPv4, and two more so
+ * that the IPv4 header is 4-byte aligned. There are fewer where the device wants its frames to begin on a
+ * larger alignment. */
 #define WEIR_L4_AT 36u /* 2 + 14 + 20 */
+#define WEIR_BASE_ALIGN                                                                                      \
+    64u /* largest alignment of a frame's first byte that can be served: zbufs begin on it */
+#define WEIR_IP4_TTL 64u
+#define WEIR_DATAGRAM_PIECES                                                                                 \
+    3u /* payload pieces of a datagram, so that it fits the queue of its neighbour                           \
+        */
 
 struct weir_ifc {
     struct weir_netdev *dev;
     struct weir_txq txq;
-    struct weir_neigh neigh; /* Ethernet only */
+    struct weir_neigh neigh;      /* Ethernet only */
     uint32_t addr, mask, gateway; /* gateway 0: none */
     uint16_t mtu;
     uint16_t ip_id;
@@ -38,24 +46,25 @@ struct weir_ip {
     uint32_t n_ifc;
     struct weir_zpool *z;
     struct weir_stats *stats;
-    uint32_t errors_per_s;   /* ICMP errors and resets to nobody's segments */
-    uint32_t error_tokens;
-    uint32_t error_ms;       /* when tokens were last added */
-    uint32_t now_ms;         /* set by the stack before each burst */
+    uint32_t errors_per_s; /* ICMP errors and resets to nobody's segments */
+    uint32_t error_tokens; /* errors_per_s at the start */
+    uint32_t error_ms;     /* when tokens were last added */
+    uint32_t now_ms;       /* set by the stack before each burst */
 };
 
-/* A packet on its way in. The transport header is contiguous in the first piece as far as the frame's headers go. */
+/* A packet on its way in. The transport header is contiguous in the first piece as far as the frame's headers
+ * go. */
 struct weir_rxpkt {
     const struct weir_frame *frame;
     struct weir_ifc *ifc;
     struct weir_ip4hdr ip;
-    const uint8_t *l4;    /* first byte of the transport header, in piece 0 */
-    uint32_t l4_at;       /* its offset in the frame */
-    uint32_t l4_here;     /* contiguous bytes from l4 on */
-    uint32_t l4_bytes;    /* of the whole transport segment, header and payload, over all pieces */
+    const uint8_t *l4; /* first byte of the transport header, in piece 0 */
+    uint32_t l4_at;    /* its offset in the frame */
+    uint32_t l4_here;  /* contiguous bytes from l4 on */
+    uint32_t l4_bytes; /* of the whole transport segment, header and payload, over all pieces */
 };
 
-/* A packet on its way out: l4[0..l4_bytes) in a header block with WEIR_L4_AT bytes in front, then payload pieces. */
+/* A packet on its way out: l4[0..l4_bytes) in a header block from weir_ip4_block, then payload pieces. */
 struct weir_outpkt {
     uint8_t *l4; /* from weir_ip4_block */
     uint32_t l4_bytes;
@@ -63,10 +72,11 @@ struct weir_outpkt {
     uint32_t n_pieces;
     uint32_t payload_bytes;
     uint32_t src, dst;
-    uint8_t proto, tos, ttl;
-    bool csum;           /* a transport checksum is wanted at l4[csum_field]: left to the device where it can, done here else */
+    uint8_t proto, tos, ttl; /* ttl 0: WEIR_IP4_TTL */
+    bool csum; /* a transport checksum is wanted at l4[csum_field]: left to the device where it can, done here
+                  else */
     uint8_t csum_field;
-    uint16_t gso_bytes;  /* > 0: the device is to cut; only if its capabilities say TSO4 */
+    uint16_t gso_bytes; /* > 0: the device is to cut; only if its capabilities say TSO4 */
 };
 
 /* What an ICMP error says of a TCP segment that we are said to have sent. */
@@ -78,44 +88,56 @@ struct weir_icmp_note {
     uint16_t mtu; /* with FRAG_NEEDED; 0: not told */
 };
 
-/* The interface and the next hop for dst; NULL: no route. Longest prefix, then the first interface with a gateway. */
+/* The interface and the next hop for dst; NULL: no route. Longest prefix, then the first interface with a
+ * gateway. There is no route to groups, broadcasts, loopback or our own addresses. */
 struct weir_ifc *weir_ip4_route(struct weir_ip *, uint32_t dst, uint32_t *next_hop);
 
 /* The interface that has this address; NULL: none. */
 struct weir_ifc *weir_ip4_local(struct weir_ip *, uint32_t addr);
 
-/* Whether a packet of so many pieces (with the header block) could go out to next_hop now; *mac is filled in for Ethernet. */
-enum weir_send weir_ip4_ready(struct weir_ip *, struct weir_ifc *, uint32_t next_hop, uint32_t pieces, uint8_t mac[6]);
+/* Whether a packet of so many pieces (with the header block) could go out to next_hop now: OK, WAIT_NEIGH,
+ * WAIT_ROOM, NO_NEIGH, or NO_ROUTE where the interface is down. mac is filled in for Ethernet. Whether a
+ * header block is free, only weir_ip4_block tells. */
+enum weir_send weir_ip4_ready(struct weir_ip *, struct weir_ifc *, uint32_t next_hop, uint32_t pieces,
+                              uint8_t mac[6]);
 
-/* A header block: returns the place of the transport header in it, NULL iff none is free. */
-uint8_t *weir_ip4_block(struct weir_ip *);
+/* A header block for a frame that leaves by this interface: returns the place of the transport header in it,
+ * with at least WEIR_ZCLASS_MIN - WEIR_L4_AT bytes from there on; NULL iff none is free. */
+uint8_t *weir_ip4_block(struct weir_ip *, const struct weir_ifc *);
 void weir_ip4_block_drop(struct weir_ip *, uint8_t *l4);
 
-/* Adds IP and link headers in front of l4 and pushes the frame. Only after weir_ip4_ready said OK for at least as many
- * pieces (1 + n_pieces), with the mac that it gave. Takes the block over; payload pieces get their own references. */
+/* Adds IP and link headers in front of l4 and pushes the frame. Only after weir_ip4_ready said OK for at
+ * least as many pieces (1 + n_pieces), with the mac that it gave. Takes the block over; payload pieces get
+ * their own references. */
 void weir_ip4_send(struct weir_ip *, struct weir_ifc *, const uint8_t mac[6], const struct weir_outpkt *);
 
-/* The same for datagrams (ICMP, resets to nobody): resolves and, while a neighbour is asked for, queues. Takes the block over
- * whatever happens; what can't be sent is counted. At most 3 payload pieces. */
+/* The same for datagrams (ICMP, resets to nobody): resolves and, while a neighbour is asked for, queues.
+ * Takes the block (made for the interface of dst's route) over whatever happens; what can't be sent is
+ * counted. At most WEIR_DATAGRAM_PIECES payload pieces, after cutting them to what the device takes. */
 void weir_ip4_datagram(struct weir_ip *, const struct weir_outpkt *);
 
-/* Checks the IPv4 packet at offset `at` of pkt->frame (pkt->frame and pkt->ifc are set) and fills in the rest of *pkt.
- * PASS: proto and the l4 members are valid, for us, not a fragment. */
+/* Checks the IPv4 packet at offset `at` of pkt->frame (pkt->frame and pkt->ifc are set) and fills in the rest
+ * of *pkt. PASS: for us, not a fragment, from a possible address, of protocol TCP, UDP or ICMP (others are
+ * answered with protocol unreachable); the transport header, as long as it says it is, lies in piece 0. */
 enum weir_verdict weir_ip4_input(struct weir_ip *, struct weir_rxpkt *, uint32_t at);
 
-/* The running sum (csum.h) of the transport segment with its pseudo-header; folded it is 0xffff for a right checksum. */
+/* The pieces of the transport segment from its byte `from` on, without what lies behind the IP packet: fills
+ * in at most max of them and returns how many there are; max + 1: more. from <= l4_bytes. */
+uint32_t weir_ip4_slices(const struct weir_rxpkt *, uint32_t from, struct weir_piece *out, uint32_t max);
+
+/* The running sum (csum.h) of the transport segment with its pseudo-header; folded it is 0xffff for a right
+ * checksum. */
 uint64_t weir_ip4_l4_sum(const struct weir_rxpkt *);
 
-/* Whether the transport checksum is good: by the device's word, or summed here. field: the checksum's offset, unused where
- * the device vouches. */
+/* Whether the transport checksum is good: by the device's word, or summed here. */
 bool weir_ip4_csum_ok(const struct weir_rxpkt *);
 
-/* ICMP: answers echo by reference to the received bytes; an error that quotes a TCP segment from one of our addresses
- * gives PASS and *note; others are counted. */
+/* ICMP: answers echo by reference to the received bytes; an error that quotes a TCP segment from one of our
+ * addresses gives PASS and *note; others are counted. */
 enum weir_verdict weir_icmp_input(struct weir_ip *, const struct weir_rxpkt *, struct weir_icmp_note *note);
 
-/* Tells the sender of pkt that it can't be delivered (type 3, code), quoting header and 8 bytes; never for an error, a
- * group or broadcast, and within the rate (RFC 1122 3.2.2, RFC 1812 4.3.2.8). */
+/* Tells the sender of pkt that it can't be delivered (type 3, code), quoting header and 8 bytes; never for an
+ * error, a group or broadcast, and within the rate (RFC 1122 3.2.2, RFC 1812 4.3.2.8). */
 void weir_icmp_unreachable(struct weir_ip *, const struct weir_rxpkt *, uint8_t code);
 
 /* One token of the rate for errors and resets; false: none is left (counted as RATE). */

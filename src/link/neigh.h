@@ -1,5 +1,8 @@
-/* neigh.h: neighbours of one Ethernet interface: address resolution (RFC 826, RFC 1122 2.3.2) with ageing in the manner
- * of RFC 4861 (reachable, stale, probe), and the bounded queue of datagrams that wait for an answer.
+/* neigh.h: neighbours of one Ethernet interface: address resolution (RFC 826, RFC 1122 2.3.2) with ageing in
+ * the manner of RFC 4861 (reachable, stale, probe), and the bounded queue of datagrams that wait for an
+ * answer.
+ *
+ * neigh_table.c keeps the entries, neigh_arp.c speaks the protocol, neigh_queue.c keeps the datagrams.
  *
  * Sends complete frames itself (wire/, txq). TCP never queues here: it asks weir_neigh_resolve and waits. Not
  * thread-safe; time is an argument. */
@@ -14,29 +17,40 @@
 #include "mem/zpool.h"
 #include "netdev/txq.h"
 
-#define WEIR_NEIGH_RETRY_MS     1000u  /* between two requests (RFC 1122 2.3.2.1: at most one a second) */
+#define WEIR_NEIGH_RETRY_MS     1000u /* between two requests (RFC 1122 2.3.2.1: at most one a second) */
 #define WEIR_NEIGH_TRIES        3u
-#define WEIR_NEIGH_REACHABLE_MS 30000u /* after confirmation */
+#define WEIR_NEIGH_REACHABLE_MS 30000u  /* after confirmation */
 #define WEIR_NEIGH_STALE_MS     600000u /* unused for so long: forgotten */
-#define WEIR_NEIGH_FAILED_MS    1000u  /* how long a failure is remembered */
+#define WEIR_NEIGH_FAILED_MS    1000u   /* how long a failure is remembered */
+#define WEIR_NEIGH_ROOM_MS                                                                                   \
+    10u /* until the next attempt when the device or the pool had no room for a request */
+#define WEIR_NEIGH_TICK_MAX 32u /* entries that one tick handles */
+#define WEIR_NEIGH_LOOK_MAX 64u /* entries of a state that are compared to find the one to replace */
 
 enum weir_neigh_state {
     WEIR_NEIGH_NONE,
     WEIR_NEIGH_INCOMPLETE, /* asked, no answer yet; datagrams may wait */
     WEIR_NEIGH_REACHABLE,
-    WEIR_NEIGH_STALE,      /* known, not confirmed lately; used, and probed when used */
-    WEIR_NEIGH_PROBE,      /* known, unicast requests are out */
-    WEIR_NEIGH_FAILED
+    WEIR_NEIGH_STALE,  /* known, not confirmed lately; used, and probed when used */
+    WEIR_NEIGH_PROBE,  /* known, used, unicast requests are out; unanswered, the entry goes */
+    WEIR_NEIGH_FAILED, /* it did not answer; not asked again for a while */
+    WEIR_NEIGH_STATES
 };
 
 struct weir_neigh_entry {
-    uint32_t ip; /* number */
-    uint32_t next;    /* in its hash chain or the free list, entry + 1 */
-    uint32_t when_ms; /* what happens next in this state, happens then */
-    uint32_t used_ms; /* last use */
+    uint32_t ip;             /* number */
+    uint32_t next;           /* in its hash chain or the free list, entry + 1 */
+    uint32_t before, behind; /* in its state's list, entry + 1 */
+    uint32_t when_ms;        /* what happens next in this state, happens then */
+    uint32_t used_ms;        /* last use */
     uint8_t mac[6];
     uint8_t state, tries;
-    uint8_t queued;   /* datagrams waiting */
+    uint8_t queued; /* datagrams waiting */
+};
+
+/* Entries of one state in the order of when_ms. */
+struct weir_neigh_list {
+    uint32_t first, last, n; /* entry + 1 */
 };
 
 /* A datagram that waits: one frame whose pieces hold references of owner DATAGRAM. */
@@ -53,45 +67,51 @@ struct weir_neigh {
     struct weir_stats *stats;
     struct weir_sipkey key;
     struct weir_neigh_entry *entry;
-    uint32_t *bucket;          /* entry + 1; hash_mask + 1 of them */
+    uint32_t *bucket; /* entry + 1; hash_mask + 1 of them */
     struct weir_neigh_wait *wait;
     uint32_t entries, hash_mask, waits, queue_max;
-    uint32_t free;             /* entry + 1 */
+    uint32_t free; /* entry + 1 */
     uint32_t order;
-    uint32_t scan;             /* ageing goes round the table */
-    uint32_t ip;               /* our own address, number */
+    uint32_t hit; /* entry + 1 that was found last */
+    struct weir_neigh_list list[WEIR_NEIGH_STATES];
+    uint32_t ip; /* our own address, number */
     uint8_t mac[6];
-    uint32_t resolved;         /* grows whenever an entry becomes usable or fails: those who wait try again */
+    uint32_t resolved; /* grows whenever an entry becomes usable or fails: those who wait try again */
 };
 
 /* How many datagrams wait in all, for the plan: entries that matter are few. */
-#define WEIR_NEIGH_WAITS(queue_max) ((queue_max) * 4u)
+#define WEIR_NEIGH_WAITS(queue_max) ((queue_max)*4u)
 
-/* entries a power of two or not; bucket has weir_pow2_ceil(entries) cells; wait has WEIR_NEIGH_WAITS(queue_max). */
+/* entries a power of two or not; bucket has weir_pow2_ceil(entries) cells; wait has
+ * WEIR_NEIGH_WAITS(queue_max). */
 void weir_neigh_init(struct weir_neigh *, struct weir_txq *, struct weir_zpool *, struct weir_stats *,
-                     const struct weir_sipkey *, struct weir_neigh_entry *, uint32_t entries, uint32_t *bucket,
-                     struct weir_neigh_wait *, uint32_t queue_max, const uint8_t mac[6], uint32_t ip);
+                     const struct weir_sipkey *, struct weir_neigh_entry *, uint32_t entries,
+                     uint32_t *bucket, struct weir_neigh_wait *, uint32_t queue_max, const uint8_t mac[6],
+                     uint32_t ip);
 
-/* The Ethernet address of a neighbour on this link. OK and mac[6]; WAIT_NEIGH: a request is out (sent now if none was
- * lately; without a header block or room it goes out on a later tick); NO_NEIGH: it did not answer lately. Uses the oldest
- * unused entry when the table is full. */
+/* The Ethernet address of a neighbour on this link. OK and mac[6]; WAIT_NEIGH: a request is out (sent now if
+ * none was lately; without a header block or room it goes out on a later tick); NO_NEIGH: it did not answer
+ * lately. When the table is full an old entry is replaced (weir_neigh_make says which). Constant time. */
 enum weir_send weir_neigh_resolve(struct weir_neigh *, uint32_t ip, uint32_t now_ms, uint8_t mac[6]);
 
 /* Keeps a datagram (at most 4 pieces; the Ethernet header's place is in front and unfilled) until ip answers.
- * Takes over one reference of piece 0 and adds one (owner DATAGRAM) for each other piece. When the queue is full the oldest
- * datagram of that neighbour is dropped (RFC 1122 2.3.2.2), counted as NEIGH_QUEUE. */
+ * Takes over one reference (TXWAIT) of piece 0 and adds one for each other piece; owner DATAGRAM while it
+ * waits. When the queue is full the oldest datagram of that neighbour is dropped (RFC 1122 2.3.2.2), counted
+ * as NEIGH_QUEUE. */
 void weir_neigh_queue(struct weir_neigh *, uint32_t ip, const struct weir_frame *, uint32_t now_ms);
 
-/* An ARP packet that arrived: p[0..n) behind the Ethernet header. Answers requests for our address; an answer or request
- * from a known neighbour refreshes it; a request to us makes a new entry (RFC 826); anything else makes none. Malformed
- * packets and such whose sender is a group address, our own IP, 0, or a broadcast are dropped and counted. */
+/* An ARP packet that arrived: p[0..n) behind the Ethernet header. Answers requests for our address. The
+ * answer that we asked for makes the neighbour reachable; another packet from a known neighbour makes it
+ * stale if it brings a new address; a request to us makes a new, stale entry (RFC 826); anything else makes
+ * none. Malformed packets and such whose sender is a group address, our own, 0, or a broadcast are dropped
+ * and counted; but a probe of our address (sender 0, RFC 5227) is answered, and nothing learnt. */
 enum weir_verdict weir_neigh_input(struct weir_neigh *, const uint8_t *p, uint32_t n, uint32_t now_ms);
 
 /* TCP made progress with this neighbour: it is reachable (RFC 4861 7.3.1). */
 void weir_neigh_confirm(struct weir_neigh *, uint32_t ip, uint32_t now_ms);
 
-/* Ages and asks again: looks at a bounded number of entries; call it on every poll, it returns at once when nothing is due.
- * Returns the time of the next call that is needed, false: none. */
+/* Ages and asks again: handles at most WEIR_NEIGH_TICK_MAX entries; call it on every poll, it returns at once
+ * when nothing is due. Returns the time of the next call that is needed, false: none. */
 bool weir_neigh_tick(struct weir_neigh *, uint32_t now_ms, uint32_t *next_ms);
 
 /* Drops every waiting datagram. */

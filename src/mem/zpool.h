@@ -10,8 +10,8 @@
  * Dense layout: hshift = 5, heads lie in an array of 32 bytes each (their own row of the plan). Inside layout:
  * hshift = shift, the head is the first 32 bytes of its segment and data begins at byte 64. One code path, two biases.
  *
- * References. app counts the application's, stk the stack's; a segment is free iff app + stk = 0. stk is the sum over
- * the stack's owners (enum weir_owner), which each call names.
+ * References. app counts the application's, stk the stack's; a segment is free iff app + stk = 0 (limbo apart, see enum weir_zstate). stk is the sum over
+ * the stack's owners (enum weir_owner), which each call names; the pool itself keeps account of POSTED only.
  *
  * Release from another thread. weir_zpool_give adds 1 to head.remote; only the caller that saw 0 pushes the head on the
  * pool's list. The owner takes the whole list, reads each next, then exchanges remote with 0 and lowers app by it.
@@ -42,7 +42,12 @@ enum weir_take {
     WEIR_TAKES
 };
 
-enum weir_zstate { WEIR_Z_FREE = 0, WEIR_Z_LIVE = 1 };
+enum weir_zstate {
+    WEIR_Z_FREE = 0, /* on its class's list; app = stk = 0 */
+    WEIR_Z_LIVE = 1, /* app + stk > 0 */
+    WEIR_Z_LIMBO = 2 /* app = stk = 0, but releases from other threads, beyond what was held, are on their way: not
+                        handed out before the owner has seen them, so that they can't hit the segment's next life */
+};
 
 struct weir_zhead {
     uint16_t app, stk;
@@ -73,7 +78,9 @@ struct weir_zpool_class {
     uint32_t free_head;  /* head number + 1, last in first out */
     uint32_t first_head; /* number of its first head */
     uint64_t start;      /* offset of its first segment */
+    uintptr_t bias;      /* head = bias + (number << hshift) */
     uint8_t shift;       /* log2 of the stride */
+    uint8_t hshift;      /* log2 of the distance between heads */
     uint32_t floor[WEIR_TAKES];
 };
 
@@ -95,9 +102,9 @@ struct weir_zpool {
     uint8_t class_of[18];     /* first class to try by ceil(log2(bytes)), see zpool.c */
 };
 
-/* Called by plan and by start with the same configuration: rows "zbuf data", "zbuf heads", "zbuf slabs". Fills in *z; when
- * placing, segments are made free. Returns false after a refusal (plan->option, plan->why are set). reserve[class][kind]
- * becomes the floors. */
+/* Called by plan and by start with the same configuration: rows "zbuf_data", one a class, largest first, which together
+ * are the region; "zbuf_slabs"; and in the dense layout "zbuf_heads". Fills in *z: floors are 0, stats NULL; when placing,
+ * segments are made free. Returns false after a refusal (plan->option, plan->why are set) or when the carver failed. */
 bool weir_zpool_carve(struct weir_zpool *z, struct weir_carve *, const struct weir_config *);
 
 /* Sets the floors of one class, ascending in kind; checked against its count by the caller. */
@@ -130,8 +137,20 @@ int weir_zpool_find(const struct weir_zpool *, const void *addr, struct weir_zhe
 /* The smallest class that fits bytes, or classes when none does. Constant time. */
 unsigned weir_zpool_class_for(const struct weir_zpool *, uint32_t bytes);
 
+/* Whose the reference of a taken segment is. */
+static inline bool weir_take_posts(enum weir_take kind)
+{
+    return (1u << kind & (1u << WEIR_TAKE_POST | 1u << WEIR_TAKE_INORDER | 1u << WEIR_TAKE_OOO)) != 0;
+}
+static inline enum weir_owner weir_take_owner(enum weir_take kind)
+{
+    if (weir_take_posts(kind)) return WEIR_OWNER_POSTED;
+    if (kind == WEIR_TAKE_APP) return WEIR_OWNER_APP;
+    return kind == WEIR_TAKE_COPY ? WEIR_OWNER_WARM : WEIR_OWNER_TXWAIT;
+}
+
 /* Takes a segment of at least bytes: the best class above its floor for this kind, then larger ones. The head has app = 1 for
- * WEIR_TAKE_APP, else stk = 1. NULL iff bytes is 0, no class fits, or all that fit are at their floors (then counted
+ * WEIR_TAKE_APP, else stk = 1, which is weir_take_owner(kind)'s. NULL iff bytes is 0, no class fits, or all that fit are at their floors (then counted
  * as pressure, and nothing else happened). */
 struct weir_zhead *weir_zpool_take(struct weir_zpool *, uint32_t bytes, enum weir_take kind);
 
@@ -158,13 +177,18 @@ bool weir_zpool_give(struct weir_zpool *, struct weir_zhead *);
 /* (owner) Takes the whole list of given heads: the first one's number + 1, or 0. */
 uint32_t weir_zpool_given(struct weir_zpool *);
 
-/* (owner) One step along that list: *link moves on, *n gets the releases to carry out on the returned head. NULL at the end.
- * The caller calls weir_zpool_app_unref with min(*n, app) and counts the rest as excess. */
+/* (owner) One step along that list: *link moves on, *n gets the releases to carry out on the returned head, counted in
+ * stats.gives; a segment in limbo becomes free here. NULL at the end, which must
+ * be reached. The caller calls weir_zpool_app_unref with min(*n, app) and counts the rest as excess. */
 struct weir_zhead *weir_zpool_given_next(struct weir_zpool *, uint32_t *link, uint32_t *n);
 
-/* By number, 0 .. total - 1, for the census; numbers run through all classes. */
+/* By number, 0 .. total - 1, for the census; numbers run through all classes. The second may be
+ * called from any thread. */
 struct weir_zhead *weir_zpool_by_number(const struct weir_zpool *, uint32_t number);
 uint32_t weir_zpool_number(const struct weir_zpool *, const struct weir_zhead *);
+
+/* Puts a segment without references on its class's list; for zpool.c and zgive.c only. */
+void weir_zpool_recycle(struct weir_zpool *, struct weir_zhead *);
 
 /* For tests and debug builds: 0, or the number of a broken invariant (zpool.c lists them). Cost: every segment. */
 int weir_zpool_check(const struct weir_zpool *);

@@ -1,9 +1,9 @@
 /* txq.h: the burst that is being built for one device, and the references that it holds.
  *
- * Each pushed piece carries one stack reference of its zbuf (owner TXWAIT). A synchronous device has read everything
- * when tx_burst returns, so the references go then; an asynchronous one takes them over (owner TXDEV) and they go when
- * reap reports the piece's address. A frame that the device refuses after it promised room is dropped and counted: TCP
- * finds out by its own timers, nothing is queued here across a flush.
+ * Each pushed piece carries one stack reference of its zbuf (owner TXWAIT). A synchronous device has read
+ * everything when tx_burst returns, so the references go then; an asynchronous one takes them over (owner
+ * TXDEV) and they go when reap reports the piece's address. A frame that the device refuses after it promised
+ * room is dropped and counted: TCP finds out by its own timers, nothing is queued here across a flush.
  *
  * Not thread-safe. */
 #ifndef WEIR_TXQ_H
@@ -26,18 +26,19 @@ struct weir_txq {
 };
 
 /* Bytes of the arrays, for the plan: max frames and max * 8 + WEIR_FRAME_PIECES_MAX pieces. */
-#define WEIR_TXQ_PIECES(max) ((max) * 8u + WEIR_FRAME_PIECES_MAX)
+#define WEIR_TXQ_PIECES(max) ((max)*8u + WEIR_FRAME_PIECES_MAX)
 
 /* frames[max] and pieces[WEIR_TXQ_PIECES(max)] are the instance's memory. */
 void weir_txq_init(struct weir_txq *, struct weir_netdev *, struct weir_zpool *, struct weir_stats *,
                    struct weir_frame *frames, struct weir_piece *pieces, uint32_t max);
 
-/* Whether a frame of so many pieces can be pushed now; flushes first if the burst is full. False: the device has no
- * room, and the caller waits for the next reap or poll. */
+/* Whether a frame of so many pieces can be pushed now; flushes first if the burst is full. False: the device
+ * has no room, and the caller waits for the next reap or poll. */
 bool weir_txq_room(struct weir_txq *, uint32_t pieces);
 
-/* Adds a frame (pieces are copied into the burst's array, bytes are not). Takes over one TXWAIT reference of piece 0
- * (the header block, taken with stk = 1) and adds one for each other piece. Only after weir_txq_room said true. */
+/* Adds a frame (pieces are copied into the burst's array, bytes are not). Takes over one TXWAIT reference of
+ * piece 0 (the header block, taken with stk = 1) and adds one for each other piece. Only after weir_txq_room
+ * said true. */
 void weir_txq_push(struct weir_txq *, const struct weir_frame *);
 
 /* Hands the burst to the device. */

@@ -30,9 +30,10 @@ struct weir_sendq {
     bool closed;          /* a FIN follows `end`: nothing grows or is added any more */
 };
 
-/* The segment that copied writes are packed into. One an instance. Holds one reference (owner WARM). */
+/* The segment that copied writes are packed into. One an instance. Holds one reference (owner WARM). Zeroed but for
+ * zbuf_bytes it is ready for use. */
 struct weir_warm {
-    uint8_t *at;       /* where the next byte goes, NULL: no segment */
+    uint8_t *at;         /* where the next byte goes, NULL iff left is 0: no segment */
     uint32_t left;
     uint32_t zbuf_bytes; /* the size to take */
 };
@@ -40,11 +41,12 @@ struct weir_warm {
 void weir_sendq_init(struct weir_sendq *, uint32_t seq, uint16_t max);
 
 /* Queues n > 0 bytes at addr, which lie in one live zbuf, by reference. Returns n, or WEIR_ENOMEM (no descriptor, or the
- * zbuf's count is at its limit), WEIR_EAGAIN (the limit of descriptors); nothing is queued then. Constant time. */
+ * zbuf's count is at its limit), WEIR_EAGAIN (the limit of descriptors), WEIR_EPIPE (closed); nothing is queued
+ * then. The caller bounds end - una (below 2^31) and counts the bytes. Constant time. */
 ptrdiff_t weir_sendq_ref(struct weir_sendq *, struct weir_pktmem *, uint8_t *addr, uint32_t n);
 
 /* Queues up to n > 0 bytes from ordinary memory by copying. Returns how many (> 0), or WEIR_ENOMEM, WEIR_EAGAIN when not
- * one could be. */
+ * one could be, WEIR_EPIPE (closed). Cost: the bytes, and one take for each segment that they fill. */
 ptrdiff_t weir_sendq_copy(struct weir_sendq *, struct weir_pktmem *, struct weir_warm *, const void *src, uint32_t n);
 
 /* Where bytes [seq, seq + n) live, una <= seq, seq + n <= end, as at most max pieces; moves the cursor. Pieces are cut to
@@ -60,6 +62,13 @@ unsigned weir_sendq_ack(struct weir_sendq *, struct weir_pktmem *, uint32_t una)
 
 /* Drops everything; una and end stay as they are, equal to `end`. */
 void weir_sendq_clear(struct weir_sendq *, struct weir_pktmem *);
+
+/* Makes sure that there is a warm segment with room (at != NULL): begins the present one again when nobody else refers to
+ * it, takes another when there is none. false iff none can be had. Constant time. */
+bool weir_warm_ready(struct weir_warm *, struct weir_pktmem *);
+
+/* n bytes (1 to left) were put at w->at and have a reference of their own; a full segment is let go. */
+void weir_warm_used(struct weir_warm *, struct weir_pktmem *, uint32_t n);
 
 /* Gives the warm segment's reference back. */
 void weir_warm_drop(struct weir_warm *, struct weir_pktmem *);

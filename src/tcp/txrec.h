@@ -29,7 +29,7 @@ struct weir_txrec {
     uint32_t sent_us; /* low 32 bits of the clock at the last transmission */
     uint32_t next;    /* record number, 0: last */
     uint8_t flags;
-    uint8_t times;    /* transmissions, saturating */
+    uint8_t times;    /* transmissions, saturating; the most of any number in it */
 };
 
 struct weir_txlist {
@@ -60,18 +60,18 @@ bool weir_txlist_sent(struct weir_txlist *, struct weir_pktmem *, uint32_t end, 
 struct weir_txack weir_txlist_ack(struct weir_txlist *, struct weir_pktmem *, uint32_t una);
 
 /* Marks [from, to) lost, as far as it is neither sacked nor lost already. Splits at the borders where records allow. Returns
- * the sequence numbers newly marked. Cost: the records in between. */
+ * the sequence numbers newly marked. Cost: the records from una to `to`. */
 uint32_t weir_txlist_lose(struct weir_txlist *, struct weir_pktmem *, uint32_t from, uint32_t to);
 
 /* The first stretch marked lost: false if none. */
-bool weir_txlist_next_lost(const struct weir_txlist *, uint32_t *seq, uint32_t *end);
+bool weir_txlist_next_lost(const struct weir_txlist *, const struct weir_pktmem *, uint32_t *seq, uint32_t *end);
 
 /* [seq, end), part of one stretch from weir_txlist_next_lost beginning with it, was sent again. Returns the end of what
  * is now in flight again (later than end when no record could be had for a split). */
 uint32_t weir_txlist_resent(struct weir_txlist *, struct weir_pktmem *, uint32_t seq, uint32_t end, uint32_t now_us);
 
 /* Takes every loss mark back that was not sent again (for an undo). */
-void weir_txlist_unlose(struct weir_txlist *);
+void weir_txlist_unlose(struct weir_txlist *, struct weir_pktmem *);
 
 /* Gives every record back. */
 void weir_txlist_clear(struct weir_txlist *, struct weir_pktmem *);

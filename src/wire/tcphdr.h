@@ -41,8 +41,9 @@ struct weir_tcphdr {
  * the segment malformed. Not checked here: the checksum. False: *why is WEIR_DROP_TCP_SHORT, _HEADER or _OPTIONS. */
 bool weir_tcphdr_parse(struct weir_tcphdr *, const uint8_t *p, uint32_t n, uint32_t total, enum weir_drop *why);
 
-/* Writes header and options (in the order MSS, SACK_OK, TS, NOP and WSCALE, SACK; padded to four bytes), with a
- * checksum field of 0. Returns the bytes written. hdr_bytes is not read. At most 60: SACK blocks that do not fit are
+/* Writes header and options (in the order MSS, SACK_OK, TS, WSCALE, SACK), with a checksum field of 0. NOPs stand
+ * ahead of an option, so that each begins where the fast paths of common peers look for it: NOP NOP TS alone,
+ * SACK_OK TS together. Returns the bytes written. hdr_bytes is not read. At most 60: SACK blocks that do not fit are
  * left out. */
 uint32_t weir_tcphdr_emit(uint8_t *p, const struct weir_tcphdr *);
 

@@ -1,0 +1,134 @@
+/* txq.c: the burst for one device, and its references. The life of a piece's reference:
+ *
+ *     push             flush, synchronous or refused
+ *     ----> TXWAIT ----------------------------------> gone
+ *             |
+ *             | flush, accepted by an asynchronous device      reap
+ *             +----------------------------------------> TXDEV ----> gone
+ *
+ * Invariants
+ *     pieces = sum of n_pieces over frame[0 .. n)      n <= max      pieces <= max_pieces
+ *     TXWAIT references = pieces      TXDEV references = pieces that the device has not reported */
+#include "netdev/txq.h"
+
+#include "base/bits.h"
+
+#define REAP_AT_ONCE 32u
+
+/* A broken promise of the caller, who is the stack. */
+static inline void must(bool kept)
+{
+#ifndef NDEBUG
+    if (!kept) __builtin_trap();
+#else
+    (void)kept;
+#endif
+}
+
+void weir_txq_init(struct weir_txq *q, struct weir_netdev *dev, struct weir_zpool *z,
+                   struct weir_stats *stats, struct weir_frame *frames, struct weir_piece *pieces,
+                   uint32_t max)
+{
+    *q = (struct weir_txq){.dev = dev,
+                           .z = z,
+                           .stats = stats,
+                           .frame = frames,
+                           .piece = pieces,
+                           .max = max,
+                           .max_pieces = WEIR_TXQ_PIECES(max)};
+}
+
+bool weir_txq_room(struct weir_txq *q, uint32_t pieces)
+{
+    must(pieces >= 1 && pieces <= WEIR_FRAME_PIECES_MAX);
+    if (q->n == q->max || q->pieces + pieces > q->max_pieces) weir_txq_flush(q);
+    if (q->dev->ops->tx_room(q->dev) > q->n) return true;
+    if (q->n == 0) return false;
+    weir_txq_flush(q);
+    return q->dev->ops->tx_room(q->dev) > 0;
+}
+
+static void release(struct weir_txq *q, const void *addr, enum weir_owner owner)
+{
+    struct weir_zhead *h = weir_zpool_head(q->z, addr);
+    must(h != NULL);
+    if (h) weir_zpool_unref(q->z, h, owner);
+}
+
+static void release_pieces(struct weir_txq *q, const struct weir_piece *p, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        release(q, p[i].addr, WEIR_OWNER_TXWAIT);
+}
+
+/* References for pieces 1 to n - 1; how many pieces have one then, n unless a count is at its limit. */
+static uint32_t refer(struct weir_txq *q, const struct weir_piece *p, uint32_t n)
+{
+    uint32_t i;
+    for (i = 1; i < n; i++) {
+        struct weir_zhead *h = weir_zpool_head(q->z, p[i].addr);
+        must(h != NULL);
+        if (!h || !weir_zpool_ref(q->z, h, WEIR_OWNER_TXWAIT)) break;
+    }
+    return i;
+}
+
+void weir_txq_push(struct weir_txq *q, const struct weir_frame *f)
+{
+    must(f->n_pieces >= 1 && q->n < q->max && q->pieces + f->n_pieces <= q->max_pieces);
+    uint32_t got = refer(q, f->pieces, f->n_pieces);
+    if (got < f->n_pieces) {
+        release_pieces(q, f->pieces, got);
+        q->stats->drops[WEIR_DROP_TX_REFUSED]++;
+        return;
+    }
+    struct weir_frame *to = &q->frame[q->n++];
+    *to = *f;
+    to->pieces = &q->piece[q->pieces];
+    for (uint32_t i = 0; i < f->n_pieces; i++)
+        to->pieces[i] = f->pieces[i];
+    q->pieces += f->n_pieces;
+}
+
+/* The device has taken this frame. */
+static void accepted(struct weir_txq *q, const struct weir_frame *f)
+{
+    q->stats->tx_frames++;
+    q->stats->tx_bytes_wire += f->bytes;
+    if (!q->dev->caps.async) {
+        release_pieces(q, f->pieces, f->n_pieces);
+        return;
+    }
+    for (uint32_t i = 0; i < f->n_pieces; i++)
+        weir_zpool_move(q->z, weir_zpool_head(q->z, f->pieces[i].addr), WEIR_OWNER_TXWAIT, WEIR_OWNER_TXDEV);
+}
+
+void weir_txq_flush(struct weir_txq *q)
+{
+    if (q->n == 0) return;
+    uint32_t taken = weir_min_u32(q->dev->ops->tx_burst(q->dev, q->frame, q->n), q->n);
+    for (uint32_t i = 0; i < q->n; i++) {
+        const struct weir_frame *f = &q->frame[i];
+        if (i < taken) {
+            accepted(q, f);
+        } else {
+            release_pieces(q, f->pieces, f->n_pieces);
+            q->stats->drops[WEIR_DROP_TX_REFUSED]++;
+        }
+    }
+    q->n = q->pieces = 0;
+}
+
+unsigned weir_txq_reap(struct weir_txq *q, unsigned budget)
+{
+    unsigned sum = 0;
+    while (q->dev->caps.async && sum < budget) {
+        void *addr[REAP_AT_ONCE];
+        unsigned n = q->dev->ops->reap(q->dev, addr, weir_min_u32(budget - sum, REAP_AT_ONCE));
+        if (n == 0) break;
+        for (unsigned i = 0; i < n; i++)
+            release(q, addr[i], WEIR_OWNER_TXDEV);
+        sum += n;
+    }
+    return sum;
+}

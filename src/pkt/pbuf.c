@@ -1,0 +1,23 @@
+/* pbuf.c: descriptors come with one stack reference of the zbuf that their bytes lie in, and go with it. */
+#include "pkt/pbuf.h"
+
+uint32_t weir_pbuf_new(struct weir_pktmem *m, uint8_t *addr, uint32_t n, uint32_t seq, enum weir_owner owner)
+{
+    uint32_t number = weir_cells_get(&m->pbufs);
+    if (number == 0) return 0;
+    if (!weir_zpool_ref(m->z, weir_zpool_head(m->z, addr), owner)) {
+        weir_cells_put(&m->pbufs, number);
+        return 0;
+    }
+    *weir_pbuf_at(m, number) = (struct weir_pbuf){.addr = addr, .bytes = n, .seq = seq};
+    return number;
+}
+
+uint32_t weir_pbuf_drop(struct weir_pktmem *m, uint32_t number, enum weir_owner owner)
+{
+    const struct weir_pbuf *p = weir_pbuf_at(m, number);
+    uint32_t next = p->next;
+    (void)weir_zpool_unref(m->z, weir_zpool_head(m->z, p->addr), owner);
+    weir_cells_put(&m->pbufs, number);
+    return next;
+}

@@ -1,0 +1,116 @@
+/* check.c: what a configuration may say. Every option stands once in the table with its range; what one
+ * option demands of another follows. A refusal is one sentence that names the option and a value that would
+ * do. */
+#include <string.h>
+
+#include "base/text.h"
+#include "stack/stack.h"
+
+struct range {
+    const char *name;
+    uint32_t min, max;
+    size_t offset;
+};
+
+#define OPTION(name, min, max)                                                                               \
+    {                                                                                                        \
+#name, min, max, offsetof(struct weir_config, name)                                                  \
+    }
+static const struct range ranges[] = {
+    OPTION(pbufs, 16, 1u << 24),
+    OPTION(txrecs, 4, 1u << 24),
+    OPTION(conns, 1, 1u << 20),
+    OPTION(listeners, 0, 4096),
+    OPTION(timewait, 0, 1u << 20),
+    OPTION(rcvbuf_bytes, 2048, 0x3fffffff),
+    OPTION(sndbuf_bytes, 2048, 0x3fffffff),
+    OPTION(pbufs_conn, 4, 65535),
+    OPTION(txrecs_conn, 2, 65535),
+    OPTION(ooo_conn, 0, 65535),
+    OPTION(app_hold_bytes, 2048, 0xffffffff),
+    OPTION(ifaces, 1, WEIR_IFACES_MAX),
+    OPTION(neighbours, 2, 65536),
+    OPTION(neigh_queue, 0, 16),
+    OPTION(rx_burst, 1, 64),
+    OPTION(tx_burst, 1, 64),
+    OPTION(msl_ms, 1, 240000),
+    OPTION(rto_min_us, 1000, 1000000),
+    OPTION(rto_max_us, 1000000, 240000000),
+    OPTION(delack_us, 0, 500000),
+    OPTION(syn_retries, 0, 16),
+    OPTION(data_retries, 1, 32),
+    OPTION(keepalive_ms, 1000, 86400000),
+    OPTION(keepalive_interval_ms, 1000, 86400000),
+    OPTION(keepalive_probes, 1, 64),
+    OPTION(challenge_acks, 1, 100000),
+    OPTION(icmp_errors, 1, 100000),
+};
+
+static uint32_t value_of(const struct weir_config *conf, const struct range *r)
+{
+    uint32_t v;
+    memcpy(&v, (const char *)conf + r->offset, sizeof v);
+    return v;
+}
+
+/* "NAME is V, BELOW/ABOVE what ...: N would do." */
+static bool refuse(struct weir_plan *plan, const char *name, uint64_t is, const char *because, uint64_t would)
+{
+    struct weir_text text;
+    weir_text_init(&text, plan->why, sizeof plan->why);
+    weir_text_str(&text, name);
+    weir_text_str(&text, " is ");
+    weir_text_u64(&text, is);
+    weir_text_str(&text, ", ");
+    weir_text_str(&text, because);
+    weir_text_str(&text, "; ");
+    weir_text_u64(&text, would);
+    weir_text_str(&text, " would do.");
+    plan->option = name;
+    return false;
+}
+
+/* The largest class must take a received frame's worth: TCP needs a full segment in few pieces. */
+static bool check_zbufs(const struct weir_config *conf, struct weir_plan *plan)
+{
+    if (conf->zclasses == 0 || conf->zclasses > WEIR_ZCLASSES_MAX)
+        return refuse(plan, "zclasses", conf->zclasses, "outside 1 to 8", 4);
+    uint64_t headers = conf->zclass[0].count;
+    uint64_t need = 2ull * conf->tx_burst;
+    if (headers < need)
+        return refuse(plan, "zclass[0].count", headers,
+                      "below two bursts of header blocks, so acknowledgements could starve", need);
+    const struct weir_zclass *last = &conf->zclass[conf->zclasses - 1];
+    if (last->bytes < 512)
+        return refuse(plan, "zclass[last].bytes", last->bytes, "too small to receive a frame in few pieces",
+                      2048);
+    uint64_t bytes = 0;
+    for (uint32_t i = conf->zclasses > 1; i < conf->zclasses; i++)
+        bytes += (uint64_t)conf->zclass[i].bytes * conf->zclass[i].count;
+    uint64_t frames = (uint64_t)conf->rx_burst * 2048 + conf->rcvbuf_bytes;
+    if (bytes < frames)
+        return refuse(
+            plan, "zclass[last].count", last->count,
+            "so the zbufs can't hold what a burst posts and one receive buffer, and receiving could stop",
+            last->count + (frames - bytes) / last->bytes + 1);
+    return true;
+}
+
+bool weir_check_config(const struct weir_config *conf, struct weir_plan *plan)
+{
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        uint32_t v = value_of(conf, &ranges[i]);
+        if (v < ranges[i].min) return refuse(plan, ranges[i].name, v, "below its minimum", ranges[i].min);
+        if (v > ranges[i].max) return refuse(plan, ranges[i].name, v, "above its maximum", ranges[i].max);
+    }
+    if (conf->txrecs < conf->conns)
+        return refuse(plan, "txrecs", conf->txrecs,
+                      "below conns, so a connection could not even send its SYN", conf->conns);
+    if (conf->pbufs < conf->conns)
+        return refuse(plan, "pbufs", conf->pbufs, "below conns, so some connections could never carry data",
+                      conf->conns);
+    if (conf->app_hold_bytes < conf->rcvbuf_bytes)
+        return refuse(plan, "app_hold_bytes", conf->app_hold_bytes,
+                      "below rcvbuf_bytes, so one full receive buffer could not be lent", conf->rcvbuf_bytes);
+    return check_zbufs(conf, plan);
+}

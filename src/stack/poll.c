@@ -1,0 +1,133 @@
+/* poll.c: the loop. One pass: releases of other threads, receive, timers, output, events. A poll makes passes
+ * until there is something to tell, nothing left to do, or the time is over; in between it sleeps.
+ *
+ * The sleep. A giver pushes a zbuf on the list, then looks at `sleeping` and wakes; the owner sets
+ * `sleeping`, then looks at the list once more. Both touch `sleeping` with a read-modify-write, so one of the
+ * two sees the other and no release waits for a sleeper. */
+#include "base/bits.h"
+#include "stack/stack.h"
+
+#define TIMERS_A_PASS 256u
+#define NEVER         INT64_MAX
+#define SLEEP_MAX_US  86400000000 /* a day: the timing wheel must be told the time now and then */
+
+static void set_time(struct weir *w)
+{
+    w->now_us = w->plat->now_us(w->plat->ctx);
+    uint32_t ms = (uint32_t)(w->now_us / 1000);
+    w->tcp.now_us = w->now_us;
+    w->tcp.now_ms = w->ip.now_ms = w->z.now_ms = ms;
+}
+
+/* Answered or failed neighbours, room at a device: whoever waits tries again. */
+static void neighbours(struct weir *w)
+{
+    uint32_t next;
+    for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
+        struct weir_ifc *ifc = &w->ip.ifc[i];
+        if (ifc->ether) (void)weir_neigh_tick(&ifc->neigh, w->ip.now_ms, &next);
+    }
+}
+
+static void flush_all(struct weir *w)
+{
+    for (uint32_t i = 0; i < w->ip.n_ifc; i++)
+        weir_txq_flush(&w->ip.ifc[i].txq);
+}
+
+static void pass(struct weir *w)
+{
+    set_time(w);
+    w->more = false;
+    weir_drain_given(w);
+    weir_rx_all(w);
+    weir_tcp_timers(&w->tcp, TIMERS_A_PASS);
+    neighbours(w);
+    weir_tcp_unblock(&w->tcp);
+    weir_tcp_output_all(&w->tcp);
+    flush_all(w);
+    weir_tcp_memory(&w->tcp);
+}
+
+static int collect(struct weir *w, struct weir_event *ev, int n)
+{
+    int k = 0;
+    if (n > 0 && weir_memory_event(w, ev)) k = 1;
+    return n > k ? k + weir_tcp_events(&w->tcp, ev + k, n - k) : k;
+}
+
+/* The clock's time of a 32-bit millisecond deadline near now: not before it. */
+static int64_t us_of(const struct weir *w, uint32_t when_ms)
+{
+    int32_t ahead = (int32_t)(when_ms - (uint32_t)(w->now_us / 1000));
+    int64_t ms = (int64_t)(w->now_us / 1000) + (ahead < 0 ? 0 : ahead);
+    return ms * 1000;
+}
+
+int weir_next(struct weir *w, int64_t *next_us)
+{
+    int64_t next = NEVER;
+    int handles = 0;
+    uint32_t ms;
+    if (weir_tcp_next(&w->tcp, &ms)) next = us_of(w, ms);
+    for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
+        struct weir_ifc *ifc = &w->ip.ifc[i];
+        if (ifc->ether && weir_neigh_tick(&ifc->neigh, w->ip.now_ms, &ms) && us_of(w, ms) < next)
+            next = us_of(w, ms);
+        uint64_t dev = ifc->dev->ops->next_us ? ifc->dev->ops->next_us(ifc->dev) : UINT64_MAX;
+        if (dev < (uint64_t)next) next = (int64_t)dev;
+        handles += ifc->dev->ops->wait_handle(ifc->dev) >= 0;
+    }
+    if (w->tcp.dirty_first || w->more) next = (int64_t)w->now_us;
+    if (next_us) *next_us = next;
+    return handles;
+}
+
+/* Sleeps until `until` at the latest, or for nothing if something came in the meantime. */
+static void sleep_until(struct weir *w, int64_t until)
+{
+    int64_t next;
+    (void)weir_next(w, &next);
+    if (next < until) until = next;
+    (void)atomic_exchange_explicit(&w->sleeping, 1, memory_order_seq_cst);
+    bool due = atomic_load_explicit(&w->z.given, memory_order_seq_cst) != 0 ||
+               atomic_load_explicit(&w->woken, memory_order_seq_cst) != 0;
+    int64_t now = (int64_t)w->plat->now_us(w->plat->ctx);
+    if (!due && until > now) {
+        w->stats.waits++;
+        w->plat->wait(w->plat->ctx, until - now < SLEEP_MAX_US ? until - now : SLEEP_MAX_US);
+    }
+    atomic_store_explicit(&w->sleeping, 0, memory_order_relaxed);
+}
+
+int weir_poll(struct weir *w, struct weir_event *ev, int n, int64_t timeout_us)
+{
+    if (n < 0 || (n > 0 && !ev)) return WEIR_EINVAL;
+    w->stats.polls++;
+    int64_t end = timeout_us < 0 ? NEVER : 0;
+    for (;;) {
+        pass(w);
+        int k = collect(w, ev, n);
+        if (end == 0) {
+            end = (int64_t)w->now_us;
+            end = timeout_us > NEVER - end ? NEVER : end + timeout_us;
+        }
+        bool woken = atomic_exchange_explicit(&w->woken, 0, memory_order_acquire) != 0;
+        if (k > 0 || woken || (int64_t)w->now_us >= end) return k;
+        sleep_until(w, end);
+    }
+}
+
+int weir_flush(struct weir *w)
+{
+    set_time(w);
+    weir_tcp_output_all(&w->tcp);
+    flush_all(w);
+    return 0;
+}
+
+void weir_wake(struct weir *w)
+{
+    atomic_store_explicit(&w->woken, 1, memory_order_release);
+    if (w->plat->wake) w->plat->wake(w->plat->ctx);
+}

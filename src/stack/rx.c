@@ -1,0 +1,155 @@
+/* rx.c: the receive pipeline. The stack takes a burst and walks each frame through the stages itself; a stage
+ * answers PASS, DONE or DROP and never calls the layer above.
+ *
+ * Replacement. A device's posted buffers are zbufs with one reference (POSTED). A stage that keeps bytes adds
+ * its own reference, and only if a zbuf could be taken to replace the posted one (weir_zpool_can). So after
+ * each frame: a buffer that nobody kept is posted again as it is, one that was kept is replaced, and the
+ * device never runs dry. That is why acknowledgements are always processed, whatever the pool looks like. */
+#include "base/csum.h"
+#include "base/order.h"
+#include "stack/stack.h"
+#include "wire/arp.h"
+#include "wire/eth.h"
+#include "wire/udphdr.h"
+
+static void drop(struct weir *w, enum weir_drop why)
+{
+    w->stats.drops[why]++;
+}
+
+static bool mac_equal(const uint8_t *a, const uint8_t *b)
+{
+    return ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4]) | (a[5] ^ b[5])) ==
+           0;
+}
+
+/* No listener of ours speaks UDP yet: every datagram that is well formed gets its port unreachable. */
+static void udp_input(struct weir *w, const struct weir_rxpkt *pkt)
+{
+    struct weir_udphdr h;
+    if (!weir_udphdr_parse(&h, pkt->l4, pkt->l4_here, pkt->l4_bytes))
+        drop(w, WEIR_DROP_UDP_SHORT);
+    else if (h.csum && h.bytes == pkt->l4_bytes && !weir_ip4_csum_ok(pkt))
+        drop(w, WEIR_DROP_UDP_CSUM);
+    else {
+        drop(w, WEIR_DROP_UDP_PORT);
+        weir_icmp_unreachable(&w->ip, pkt, WEIR_ICMP_PORT_UNREACHABLE);
+    }
+}
+
+static void ip_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f, uint32_t at,
+                     bool group)
+{
+    struct weir_rxpkt pkt = {.frame = f, .ifc = ifc};
+    struct weir_icmp_note note;
+    if (weir_ip4_input(&w->ip, &pkt, at) != WEIR_V_PASS) return;
+    if (group) { /* a link broadcast with our own IP address: RFC 1122 3.2.2.6 and 4.2.3.10 */
+        drop(w, WEIR_DROP_IP_NOT_MINE);
+        return;
+    }
+    switch (pkt.ip.proto) {
+    case WEIR_PROTO_TCP:
+        (void)weir_tcp_input(&w->tcp, &pkt);
+        break;
+    case WEIR_PROTO_UDP:
+        udp_input(w, &pkt);
+        break;
+    case WEIR_PROTO_ICMP:
+        if (weir_icmp_input(&w->ip, &pkt, &note) == WEIR_V_PASS) weir_tcp_icmp(&w->tcp, &note);
+        break;
+    default:
+        drop(w, WEIR_DROP_IP_PROTO);
+        break;
+    }
+}
+
+static void frame_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f)
+{
+    struct weir_eth eth;
+    w->stats.rx_frames++;
+    w->stats.rx_bytes_wire += f->bytes;
+    if (f->n_pieces == 0 || f->n_pieces > WEIR_FRAME_PIECES_MAX) {
+        drop(w, WEIR_DROP_FRAME_PIECES);
+        return;
+    }
+    if (!ifc->ether) {
+        ip_input(w, ifc, f, 0, false);
+        return;
+    }
+    const uint8_t *p = f->pieces[0].addr;
+    uint32_t here = f->pieces[0].bytes;
+    if (!weir_eth_parse(&eth, p, here)) {
+        drop(w, WEIR_DROP_ETH_SHORT);
+        return;
+    }
+    bool group = weir_mac_is_group(eth.dst);
+    if (!group && !mac_equal(eth.dst, ifc->mac))
+        drop(w, WEIR_DROP_ETH_NOT_MINE);
+    else if (weir_mac_is_group(eth.src) || mac_equal(eth.src, ifc->mac))
+        drop(w, WEIR_DROP_ETH_SRC);
+    else if (eth.type == WEIR_ETHERTYPE_ARP)
+        (void)weir_neigh_input(&ifc->neigh, p + WEIR_ETH_BYTES, here - WEIR_ETH_BYTES, w->ip.now_ms);
+    else if (eth.type == WEIR_ETHERTYPE_IP4)
+        ip_input(w, ifc, f, WEIR_ETH_BYTES, group);
+    else
+        drop(w, WEIR_DROP_ETH_TYPE);
+}
+
+/* Gives a posted zbuf to the device, or back to the pool if the device has no place for it. */
+static bool post(struct weir *w, struct weir_ifc *ifc, struct weir_zhead *h)
+{
+    struct weir_netdev *dev = ifc->dev;
+    if (dev->ops->rx_post(dev, weir_zpool_first(&w->z, h), weir_zpool_bytes(&w->z, h)) == 0) return true;
+    (void)weir_zpool_unref(&w->z, h, WEIR_OWNER_POSTED);
+    return false;
+}
+
+static bool post_new(struct weir *w, struct weir_ifc *ifc, uint32_t bytes)
+{
+    struct weir_zhead *h = weir_zpool_take(&w->z, bytes, WEIR_TAKE_POST);
+    return h && post(w, ifc, h);
+}
+
+bool weir_rx_fill(struct weir *w, struct weir_ifc *ifc)
+{
+    uint32_t want;
+    while ((want = ifc->dev->ops->rx_want(ifc->dev)) > 0)
+        if (!post_new(w, ifc, want)) return false;
+    return true;
+}
+
+/* After the stages: which of the frame's buffers were kept? */
+static void settle(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f)
+{
+    for (unsigned i = 0; i < f->n_pieces; i++) {
+        struct weir_zhead *h = weir_zpool_head(&w->z, f->pieces[i].addr);
+        if (h->stk == 1 && h->app == 0) {
+            (void)post(w, ifc, h);
+            continue;
+        }
+        uint32_t bytes = weir_zpool_bytes(&w->z, h);
+        (void)weir_zpool_unref(&w->z, h, WEIR_OWNER_POSTED);
+        (void)post_new(w, ifc, bytes);
+    }
+}
+
+static void burst(struct weir *w, struct weir_ifc *ifc)
+{
+    unsigned n = ifc->dev->ops->rx_burst(ifc->dev, w->rx, w->conf.rx_burst);
+    for (unsigned i = 0; i < n; i++) {
+        frame_input(w, ifc, &w->rx[i]);
+        settle(w, ifc, &w->rx[i]);
+    }
+    if (ifc->dev->ops->rx_want(ifc->dev)) (void)weir_rx_fill(w, ifc);
+    if (n == w->conf.rx_burst) w->more = true;
+}
+
+void weir_rx_all(struct weir *w)
+{
+    for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
+        struct weir_ifc *ifc = &w->ip.ifc[i];
+        while (weir_txq_reap(&ifc->txq, 64) == 64) {
+        }
+        burst(w, ifc);
+    }
+}

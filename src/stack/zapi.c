@@ -1,0 +1,110 @@
+/* zapi.c: the application's side of zbufs: weir_zalloc and its kin over the pool, and releases from other
+ * threads. */
+#include "stack/stack.h"
+
+void *weir_zalloc(struct weir *w, size_t len)
+{
+    if (len == 0 || len > WEIR_ZCLASS_MAX) return NULL;
+    struct weir_zhead *h = weir_zpool_take(&w->z, (uint32_t)len, WEIR_TAKE_APP);
+    return h ? weir_zpool_first(&w->z, h) : NULL;
+}
+
+int weir_zalloc_wait(struct weir *w, size_t len)
+{
+    if (len == 0 || len > WEIR_ZCLASS_MAX) return WEIR_EINVAL;
+    unsigned c = weir_zpool_class_for(&w->z, (uint32_t)len);
+    if (c == w->z.classes) return WEIR_EINVAL;
+    w->zwait |= 1u << c;
+    return 0;
+}
+
+/* Hysteresis: a thirty-second of the class is free again above the application's floor. */
+bool weir_memory_event(struct weir *w, struct weir_event *ev)
+{
+    uint32_t back = 0;
+    for (unsigned c = 0; c < w->z.classes; c++) {
+        uint32_t n = w->z.cls[c].count / 32;
+        if ((w->zwait & 1u << c) && weir_zpool_can(&w->z, c, WEIR_TAKE_APP, n ? n : 1)) back |= 1u << c;
+    }
+    if (!back) return false;
+    w->zwait &= ~back;
+    *ev = (struct weir_event){.id = 0, .mask = WEIR_EV_MEMORY, .user = back};
+    return true;
+}
+
+/* n of the application's references go; with the last one, bytes that were lent reopen their window. */
+static int release(struct weir *w, struct weir_zhead *h, uint32_t n)
+{
+    uint32_t id = h->lent_id, bytes = h->lent_bytes;
+    if (n == h->app) h->lent_id = h->lent_bytes = 0;
+    int r = weir_zpool_app_unref(&w->z, h, n);
+    if (r == 1 && id) weir_tcp_returned(&w->tcp, id, bytes);
+    return r < 0 ? r : 0;
+}
+
+int weir_zfree(struct weir *w, const void *data)
+{
+    struct weir_zhead *h;
+    int r = weir_zpool_find(&w->z, data, &h);
+    if (r < 0) return r;
+    if (h->app == 0) return WEIR_ENOTHELD;
+    return release(w, h, 1);
+}
+
+int weir_zgive(struct weir *w, const void *data)
+{
+    /* The head's counts belong to the owner's thread: only the address is checked here. */
+    struct weir_zhead *h = weir_zpool_head(&w->z, data);
+    if (!h) return WEIR_EFOREIGN;
+    uintptr_t at = (uintptr_t)data - (uintptr_t)weir_zpool_first(&w->z, h);
+    uint64_t off = (uint64_t)((uintptr_t)data - (uintptr_t)w->z.base);
+    if (at >= w->z.cls[w->z.slab[off >> w->z.slab_shift].cls].bytes) return WEIR_EFAULT;
+    if (!weir_zpool_give(&w->z, h)) return 0;
+    if (atomic_fetch_add_explicit(&w->sleeping, 0, memory_order_seq_cst) && w->plat->wake)
+        w->plat->wake(w->plat->ctx);
+    return 0;
+}
+
+void weir_drain_given(struct weir *w)
+{
+    uint32_t link = weir_zpool_given(&w->z), n;
+    struct weir_zhead *h;
+    while ((h = weir_zpool_given_next(&w->z, &link, &n)) != NULL) {
+        uint32_t mine = n < h->app ? n : h->app;
+        w->stats.gives_excess += n - mine;
+        if (mine) (void)release(w, h, mine);
+    }
+}
+
+int weir_zref(struct weir *w, const void *data)
+{
+    struct weir_zhead *h;
+    int r = weir_zpool_find(&w->z, data, &h);
+    if (r < 0) return r;
+    if (h->app == 0) return WEIR_ENOTHELD;
+    return weir_zpool_app_ref(&w->z, h);
+}
+
+size_t weir_zsize(const struct weir *w, const void *data)
+{
+    struct weir_zhead *h;
+    if (weir_zpool_find(&w->z, data, &h) < 0) return 0;
+    return weir_zpool_bytes(&w->z, h) - (size_t)((const uint8_t *)data - weir_zpool_first(&w->z, h));
+}
+
+int weir_zbusy(const struct weir *w, const void *data)
+{
+    struct weir_zhead *h;
+    int r = weir_zpool_find(&w->z, data, &h);
+    return r < 0 ? r : h->stk > 0;
+}
+
+int weir_ztag(struct weir *w, const void *data, uint16_t tag)
+{
+    struct weir_zhead *h;
+    int r = weir_zpool_find(&w->z, data, &h);
+    if (r < 0) return r;
+    if (h->app == 0) return WEIR_ENOTHELD;
+    h->tag = tag;
+    return 0;
+}

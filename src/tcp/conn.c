@@ -1,0 +1,323 @@
+/* conn.c: the tables of connections and listeners, and the lists threaded through them.
+ *
+ * Theory of operation. A cell is free (id 0), or live. A live connection is found by id, by its addresses and
+ * ports (WEIR_C_HASHED), or on a list. Each list has a flag that says whether the cell is on it, so adding
+ * twice is harmless, and a cell that is freed is unlinked first:
+ *
+ *     dirty    visited once after a burst: weir_tcp_output           (tcp_output.c empties it)
+ *     ready    has events for the application                        (tcp_user.c takes from the front)
+ *     blocked  found no neighbour, room or header block              (weir_tcp_unblock empties it)
+ *     memwait  a write found no zbuf or descriptor, first come first (weir_tcp_memory takes from the front)
+ *     accept   of its listener, established and not yet accepted
+ *
+ * Lists are singly linked. Unlinking from the middle walks the list: it happens only when a connection dies
+ * while listed, so dirty, blocked and ready skip dead cells lazily instead: a cell on one of them is freed
+ * when the list lets it go. To keep that simple, weir_conn_free unlinks by walking; the lists are short
+ * outside of bursts. */
+#include "tcp/conn.h"
+
+#include <string.h>
+
+#include "base/bits.h"
+#include "tcp/tcp.h"
+
+void weir_tcp_carve(struct weir_tcp *t, struct weir_carve *cv, const struct weir_config *conf)
+{
+    uint32_t buckets = weir_pow2_ceil(conf->conns);
+    uint32_t tw_buckets = weir_pow2_ceil(conf->timewait);
+    t->mem.pbufs.base = weir_carve(cv, "pbufs", "packet descriptors", conf->pbufs, sizeof(struct weir_pbuf),
+                                   _Alignof(struct weir_pbuf), WEIR_AREA_FAST);
+    t->mem.txrecs.base = weir_carve(cv, "txrecs", "transmit records", conf->txrecs, sizeof(struct weir_txrec),
+                                    _Alignof(struct weir_txrec), WEIR_AREA_FAST);
+    t->conn =
+        weir_carve(cv, "conns", "connections", conf->conns, sizeof(struct weir_conn), 64, WEIR_AREA_FAST);
+    t->bucket = weir_carve(cv, "conn-table", "table of addresses and ports", buckets, sizeof(uint32_t), 64,
+                           WEIR_AREA_FAST);
+    t->node = weir_carve(cv, "timers", "timing wheel entries", conf->conns, sizeof(struct weir_wheel_node),
+                         _Alignof(struct weir_wheel_node), WEIR_AREA_FAST);
+    t->lis = weir_carve(cv, "listeners", "listening ports", conf->listeners, sizeof(struct weir_listener),
+                        _Alignof(struct weir_listener), WEIR_AREA_FAST);
+    t->tw = weir_carve(cv, "timewait", "connections in TIME-WAIT", conf->timewait, sizeof(struct weir_tw), 64,
+                       WEIR_AREA_SLOW);
+    t->tw_bucket = weir_carve(cv, "timewait-table", "table of TIME-WAIT", conf->timewait ? tw_buckets : 0,
+                              sizeof(uint32_t), 64, WEIR_AREA_SLOW);
+    t->bucket_mask = buckets - 1;
+    t->tw_mask = tw_buckets - 1;
+}
+
+void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct weir_ip *ip,
+                   struct weir_stats *stats, const struct weir_sipkey keys[4], uint64_t now_us)
+{
+    t->conf = conf;
+    t->ip = ip;
+    t->stats = stats;
+    t->mem.z = ip->z;
+    t->mem.stats = stats;
+    weir_cells_init(&t->mem.pbufs, t->mem.pbufs.base, conf->pbufs, sizeof(struct weir_pbuf));
+    weir_cells_init(&t->mem.txrecs, t->mem.txrecs.base, conf->txrecs, sizeof(struct weir_txrec));
+    t->n_conn = conf->conns;
+    t->n_lis = conf->listeners;
+    t->n_tw = conf->timewait;
+    memset(t->bucket, 0, (t->bucket_mask + 1) * sizeof *t->bucket);
+    if (t->n_lis) memset(t->lis, 0, t->n_lis * sizeof *t->lis);
+    if (t->n_tw) memset(t->tw_bucket, 0, (t->tw_mask + 1) * sizeof *t->tw_bucket);
+    t->now_us = now_us;
+    t->now_ms = (uint32_t)(now_us / 1000);
+    weir_wheel_init(&t->wheel, t->node, conf->conns, t->now_ms);
+    t->key_table = keys[0];
+    t->key_isn = keys[1];
+    t->key_port = keys[2];
+    t->key_ts = keys[3];
+    t->challenge_left = conf->challenge_acks;
+    t->challenge_ms = t->now_ms;
+    t->warm.zbuf_bytes = weir_min_u32(16384, conf->zclass[conf->zclasses - 1].bytes);
+}
+
+struct weir_conn *weir_conn_new(struct weir_tcp *t)
+{
+    uint32_t i;
+    uint32_t gen = 1;
+    if (t->free_conn) {
+        i = t->free_conn - 1;
+        t->free_conn = t->conn[i].hash_next;
+        gen = t->conn[i].lport; /* where weir_conn_free left it */
+    } else if (t->fresh_conn < t->n_conn) {
+        i = t->fresh_conn++;
+    } else {
+        return NULL;
+    }
+    struct weir_conn *c = &t->conn[i];
+    memset(c, 0, sizeof *c);
+    c->id = gen << WEIR_ID_INDEX_BITS | i;
+    c->state = WEIR_TCP_CLOSED;
+    c->rcvbuf = t->conf->rcvbuf_bytes;
+    c->sndbuf = t->conf->sndbuf_bytes;
+    c->rto_us = weir_max_u32(1000000, t->conf->rto_min_us); /* RFC 6298 2.1 */
+    c->mss = WEIR_TCP_MSS_DEFAULT;
+    c->flags = WEIR_C_ARM_READ | WEIR_C_ARM_WRITE;
+    weir_recvq_init(&c->rq, (uint16_t)t->conf->ooo_conn);
+    t->live++;
+    return c;
+}
+
+/* Takes cell i (index) off a singly linked list; link(c) is the member that links it. */
+#define UNLINK(t, first, last, member, i)                                                                    \
+    do {                                                                                                     \
+        uint32_t prev_ = 0;                                                                                  \
+        for (uint32_t at_ = (first); at_; prev_ = at_, at_ = (t)->conn[at_ - 1].member) {                    \
+            if (at_ - 1 != (i)) continue;                                                                    \
+            uint32_t next_ = (t)->conn[at_ - 1].member;                                                      \
+            if (prev_)                                                                                       \
+                (t)->conn[prev_ - 1].member = next_;                                                         \
+            else                                                                                             \
+                (first) = next_;                                                                             \
+            if ((last) == at_) (last) = prev_;                                                               \
+            break;                                                                                           \
+        }                                                                                                    \
+    } while (0)
+
+static void unlist(struct weir_tcp *t, struct weir_conn *c)
+{
+    uint32_t i = weir_conn_index(t, c);
+    uint32_t none = 0;
+    if (c->flags & WEIR_C_DIRTY) UNLINK(t, t->dirty_first, t->dirty_last, dirty_next, i);
+    if (c->flags & WEIR_C_READY) UNLINK(t, t->ready_first, t->ready_last, ready_next, i);
+    if (c->flags & WEIR_C_BLOCKED) UNLINK(t, t->blocked_first, none, blocked_next, i);
+    if (c->flags & WEIR_C_MEMWAIT) UNLINK(t, t->memwait_first, t->memwait_last, memwait_next, i);
+    if (c->listener) {
+        struct weir_listener *l = &t->lis[c->listener - 1];
+        if (c->flags & WEIR_C_HALF_OPEN) l->half_open--;
+        if (c->flags & WEIR_C_QUEUED) {
+            UNLINK(t, l->accept_first, l->accept_last, accept_next, i);
+            l->queued--;
+        }
+    }
+    c->flags &= ~(uint32_t)(WEIR_C_DIRTY | WEIR_C_READY | WEIR_C_BLOCKED | WEIR_C_MEMWAIT | WEIR_C_QUEUED |
+                            WEIR_C_HALF_OPEN);
+}
+
+void weir_conn_free(struct weir_tcp *t, struct weir_conn *c)
+{
+    uint32_t i = weir_conn_index(t, c);
+    uint32_t gen = (c->id >> WEIR_ID_INDEX_BITS & WEIR_ID_GEN_MASK) + 1;
+    unlist(t, c);
+    weir_conn_unhash(t, c);
+    weir_wheel_cancel(&t->wheel, i);
+    weir_sendq_clear(&c->sq, &t->mem);
+    weir_txlist_clear(&c->tx, &t->mem);
+    weir_recvq_clear(&c->rq, &t->mem);
+    c->id = 0;
+    c->lport = (uint16_t)(gen > WEIR_ID_GEN_MASK ? 1 : gen); /* the next life's generation */
+    c->hash_next = t->free_conn;
+    t->free_conn = i + 1;
+    t->live--;
+    t->stats->conns_closed++;
+}
+
+struct weir_conn *weir_conn_by_id(const struct weir_tcp *t, weir_id id)
+{
+    uint32_t i = id & ((1u << WEIR_ID_INDEX_BITS) - 1);
+    if (id == 0 || (id & WEIR_ID_LISTENER) || i >= t->fresh_conn) return NULL;
+    struct weir_conn *c = &t->conn[i];
+    return c->id == id && !(c->flags & WEIR_C_DETACHED) ? c : NULL;
+}
+
+struct weir_listener *weir_listener_by_id(const struct weir_tcp *t, weir_id id)
+{
+    uint32_t i = id & ((1u << WEIR_ID_INDEX_BITS) - 1);
+    if (!(id & WEIR_ID_LISTENER) || i >= t->n_lis) return NULL;
+    return t->lis[i].id == id ? &t->lis[i] : NULL;
+}
+
+static uint32_t bucket_of(const struct weir_tcp *t, uint32_t laddr, uint16_t lport, uint32_t raddr,
+                          uint16_t rport)
+{
+    return (uint32_t)weir_siphash_tuple(&t->key_table, laddr, raddr, lport, rport, 0) & t->bucket_mask;
+}
+
+struct weir_conn *weir_conn_lookup(const struct weir_tcp *t, uint32_t laddr, uint16_t lport, uint32_t raddr,
+                                   uint16_t rport)
+{
+    for (uint32_t at = t->bucket[bucket_of(t, laddr, lport, raddr, rport)]; at;
+         at = t->conn[at - 1].hash_next) {
+        struct weir_conn *c = &t->conn[at - 1];
+        if (c->rport == rport && c->lport == lport && c->raddr == raddr && c->laddr == laddr) return c;
+    }
+    return NULL;
+}
+
+void weir_conn_hash(struct weir_tcp *t, struct weir_conn *c)
+{
+    uint32_t *b = &t->bucket[bucket_of(t, c->laddr, c->lport, c->raddr, c->rport)];
+    c->hash_next = *b;
+    *b = weir_conn_index(t, c) + 1;
+    c->flags |= WEIR_C_HASHED;
+}
+
+void weir_conn_unhash(struct weir_tcp *t, struct weir_conn *c)
+{
+    if (!(c->flags & WEIR_C_HASHED)) return;
+    uint32_t *link = &t->bucket[bucket_of(t, c->laddr, c->lport, c->raddr, c->rport)];
+    while (*link && &t->conn[*link - 1] != c)
+        link = &t->conn[*link - 1].hash_next;
+    if (*link) *link = c->hash_next;
+    c->flags &= ~(uint32_t)WEIR_C_HASHED;
+}
+
+struct weir_listener *weir_listener_lookup(const struct weir_tcp *t, uint32_t laddr, uint16_t lport)
+{
+    struct weir_listener *any = NULL;
+    for (uint32_t i = 0; i < t->n_lis; i++) {
+        struct weir_listener *l = &t->lis[i];
+        if (!l->id || l->port != lport) continue;
+        if (l->addr == laddr) return l;
+        if (l->addr == 0) any = l;
+    }
+    return any;
+}
+
+/* Appends a cell to a list with a tail. */
+#define APPEND(t, first, last, member, c)                                                                    \
+    do {                                                                                                     \
+        uint32_t me_ = weir_conn_index(t, c) + 1;                                                            \
+        (c)->member = 0;                                                                                     \
+        if (last)                                                                                            \
+            (t)->conn[(last)-1].member = me_;                                                                \
+        else                                                                                                 \
+            (first) = me_;                                                                                   \
+        (last) = me_;                                                                                        \
+    } while (0)
+
+void weir_conn_dirty(struct weir_tcp *t, struct weir_conn *c)
+{
+    if (c->flags & WEIR_C_DIRTY) return;
+    c->flags |= WEIR_C_DIRTY;
+    APPEND(t, t->dirty_first, t->dirty_last, dirty_next, c);
+}
+
+void weir_conn_event(struct weir_tcp *t, struct weir_conn *c, uint32_t ev)
+{
+    if (c->flags & WEIR_C_DETACHED) return;
+    c->events |= ev;
+    if (c->listener) return; /* nobody has its id yet: told when it is accepted */
+    if (c->flags & WEIR_C_READY) return;
+    c->flags |= WEIR_C_READY;
+    APPEND(t, t->ready_first, t->ready_last, ready_next, c);
+}
+
+void weir_conn_readable(struct weir_tcp *t, struct weir_conn *c)
+{
+    if (!(c->flags & WEIR_C_ARM_READ)) return;
+    c->flags &= ~(uint32_t)WEIR_C_ARM_READ;
+    weir_conn_event(t, c, WEIR_EV_READ);
+}
+
+/* Room enough that a woken writer makes a worthwhile write: a quarter of the buffer, a quarter of the
+ * descriptors. */
+bool weir_conn_can_write(const struct weir_tcp *t, const struct weir_conn *c)
+{
+    if (c->state != WEIR_TCP_ESTABLISHED && c->state != WEIR_TCP_CLOSE_WAIT) return false;
+    if (c->sq.closed) return false;
+    uint32_t used = c->sq.end - c->sq.una;
+    if (used > c->sndbuf - c->sndbuf / 4) return false;
+    if (c->sq.n > c->sq.max - c->sq.max / 4) return false;
+    return weir_cells_left(&t->mem.pbufs) > 0;
+}
+
+void weir_conn_writable(struct weir_tcp *t, struct weir_conn *c)
+{
+    if (!(c->flags & WEIR_C_ARM_WRITE) || (c->flags & WEIR_C_MEMWAIT) || !weir_conn_can_write(t, c)) return;
+    c->flags &= ~(uint32_t)WEIR_C_ARM_WRITE;
+    weir_conn_event(t, c, WEIR_EV_WRITE);
+}
+
+void weir_conn_block(struct weir_tcp *t, struct weir_conn *c)
+{
+    if (c->flags & WEIR_C_BLOCKED) return;
+    c->flags |= WEIR_C_BLOCKED;
+    c->blocked_next = t->blocked_first;
+    t->blocked_first = weir_conn_index(t, c) + 1;
+}
+
+void weir_conn_memwait(struct weir_tcp *t, struct weir_conn *c)
+{
+    c->flags |= WEIR_C_ARM_WRITE;
+    if (c->flags & WEIR_C_MEMWAIT) return;
+    c->flags |= WEIR_C_MEMWAIT;
+    APPEND(t, t->memwait_first, t->memwait_last, memwait_next, c);
+}
+
+void weir_listener_event(struct weir_tcp *t, struct weir_listener *l)
+{
+    if (l->ready) return;
+    l->ready = 1;
+    l->ready_next = t->lis_ready;
+    t->lis_ready = (uint32_t)(l - t->lis) + 1;
+}
+
+void weir_tcp_unblock(struct weir_tcp *t)
+{
+    while (t->blocked_first) {
+        struct weir_conn *c = &t->conn[t->blocked_first - 1];
+        t->blocked_first = c->blocked_next;
+        c->flags &= ~(uint32_t)WEIR_C_BLOCKED;
+        weir_conn_dirty(t, c);
+    }
+}
+
+void weir_tcp_memory(struct weir_tcp *t)
+{
+    /* Hysteresis: a sixteenth of the descriptors and a segment for copies must be back before anybody is
+     * woken. */
+    while (t->memwait_first) {
+        uint32_t left = weir_cells_left(&t->mem.pbufs);
+        if (left <= t->mem.pbufs.count / 16 ||
+            !weir_zpool_can(t->mem.z, weir_zpool_class_for(t->mem.z, t->warm.zbuf_bytes), WEIR_TAKE_COPY, 1))
+            return;
+        struct weir_conn *c = &t->conn[t->memwait_first - 1];
+        t->memwait_first = c->memwait_next;
+        if (!t->memwait_first) t->memwait_last = 0;
+        c->flags &= ~(uint32_t)WEIR_C_MEMWAIT;
+        weir_conn_writable(t, c);
+    }
+}

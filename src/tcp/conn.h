@@ -1,0 +1,268 @@
+/* conn.h: one TCP connection, one listener, one TIME-WAIT entry, and the tables that hold them.
+ *
+ * Connections are cells of an array, named by index inside the instance and by weir_id outside:
+ *
+ *     id   [ 31: listener | 30..20: generation, never 0 | 19..0: index ]
+ *
+ * Lists (dirty, ready, blocked, waiting for memory, accept) are threaded through the cells by index + 1, so
+ * they need no memory of their own and are bounded by the number of connections.
+ *
+ * What may happen in which state is told where it happens: segments in tcp_input.c, timers in tcp_timer.c,
+ * calls of the application in tcp_user.c. */
+#ifndef WEIR_CONN_H
+#define WEIR_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/siphash.h"
+#include "base/wheel.h"
+#include "ip/ip4.h"
+#include "pkt/pbuf.h"
+#include "tcp/cc.h"
+#include "tcp/recvq.h"
+#include "tcp/sendq.h"
+#include "tcp/txrec.h"
+#include "weir/weir.h"
+
+#define WEIR_ID_LISTENER   0x80000000u
+#define WEIR_ID_INDEX_BITS 20u
+#define WEIR_ID_GEN_MASK   0x7ffu
+
+enum weir_conn_flag {
+    WEIR_C_DETACHED = 1 << 0,  /* the application has given the id up */
+    WEIR_C_PASSIVE = 1 << 1,   /* came from a listener */
+    WEIR_C_QUEUED = 1 << 2,    /* established and not yet accepted */
+    WEIR_C_DIRTY = 1 << 3,     /* on the list of those that owe something */
+    WEIR_C_READY = 1 << 4,     /* on the list of those with events */
+    WEIR_C_BLOCKED = 1 << 5,   /* on the list of those that could not send */
+    WEIR_C_MEMWAIT = 1 << 6,   /* on the list of those whose write found no memory */
+    WEIR_C_ACK_NOW = 1 << 7,   /* an acknowledgement is owed at once */
+    WEIR_C_ACK_LATER = 1 << 8, /* one is owed at delack_ms */
+    WEIR_C_NODELAY = 1 << 9,
+    WEIR_C_CORK = 1 << 10,
+    WEIR_C_KEEPALIVE = 1 << 11,
+    WEIR_C_TS = 1 << 12,       /* timestamps were negotiated */
+    WEIR_C_FIN_SEEN = 1 << 13, /* the peer's FIN came; it stands at fin_seq */
+    WEIR_C_FIN_READ = 1 << 14, /* rcv_nxt has passed it */
+    WEIR_C_RECOVERY = 1 << 15, /* fast recovery until `recover` is acknowledged */
+    WEIR_C_RTO = 1 << 16,      /* time-out recovery until `recover` is acknowledged */
+    WEIR_C_FORCE = 1 << 17, /* the next segment goes out whatever the windows say (retransmission, probe) */
+    WEIR_C_SENT_DUE = 1 << 18,  /* the application is to be told when all is acknowledged */
+    WEIR_C_TIMING = 1 << 19,    /* retransmission or persist timer runs until rexmt_ms */
+    WEIR_C_KEEPING = 1 << 20,   /* the long timer runs until keep_ms (keep-alive, FIN-WAIT-2, TIME-WAIT) */
+    WEIR_C_ARM_READ = 1 << 21,  /* the next readable moment is told */
+    WEIR_C_ARM_WRITE = 1 << 22, /* the next writable moment is told */
+    WEIR_C_HASHED = 1 << 23,    /* in the table of connections */
+    WEIR_C_PERSIST = 1 << 24,   /* the running timer is the persist timer */
+    WEIR_C_HALF_OPEN = 1 << 25, /* counted in its listener's half_open */
+    WEIR_C_SHUT = 1 << 26       /* the last window told was 0 */
+};
+
+/* One connection. The first part is what every segment touches. */
+struct weir_conn {
+    uint32_t id; /* 0: the cell is free, and hash_next links the free list */
+    uint32_t hash_next;
+    uint32_t laddr, raddr;
+    uint16_t lport, rport;
+    uint8_t state; /* enum weir_tcp_state */
+    uint8_t ifc;   /* index of the interface it leaves by */
+    uint16_t mss;  /* payload bytes of a full segment sent, without options */
+    uint32_t flags;
+    uint32_t rcv_nxt;
+    uint32_t rcv_adv; /* right edge of the window as promised; never moves left */
+    uint32_t snd_wnd, snd_wl1, snd_wl2;
+    uint32_t max_snd_wnd;
+    uint32_t cwnd, ssthresh;
+    uint32_t next_hop;
+    uint32_t ts_recent; /* RFC 7323 4.3 */
+    uint8_t snd_wscale, rcv_wscale;
+    uint8_t dupacks;
+    uint8_t retries;       /* time-outs in a row */
+    struct weir_txlist tx; /* tx.una and tx.nxt are SND.UNA and SND.NXT, SYN and FIN included */
+    struct weir_sendq sq;
+    struct weir_recvq rq;
+
+    /* Timers: deadlines in milliseconds, valid while their flag is set. One wheel entry a connection. */
+    uint32_t rexmt_ms, delack_ms, keep_ms;
+    uint32_t srtt_us, rttvar_us, rto_us; /* RFC 6298; srtt 0: no sample yet */
+    uint32_t heard_ms;                   /* when the peer was last heard */
+    uint32_t ts_recent_ms;               /* when ts_recent was set */
+    uint32_t recover;                    /* RFC 6582 */
+    struct weir_cc cc;
+
+    uint32_t iss, irs;
+    uint32_t fin_seq;       /* of the peer's FIN, with FIN_SEEN */
+    uint32_t last_ack_sent; /* RFC 7323's Last.ACK.sent */
+    uint32_t ts_offset;
+    uint32_t rcvbuf, sndbuf;
+    uint32_t lent;    /* received bytes that the application holds */
+    uint32_t unacked; /* received since an acknowledgement was sent */
+
+    uint32_t listener; /* index + 1 of the listener, while not accepted */
+    uint32_t dirty_next, ready_next, blocked_next, memwait_next, accept_next; /* index + 1 */
+    uint32_t events;                                                          /* enum weir_ev, not yet told */
+    int32_t error;
+    uint64_t user;
+    uint64_t tx_bytes_ref, tx_bytes_copied, rx_bytes;
+    uint32_t retransmits, timeouts;
+    uint8_t keep_probes;
+    uint8_t syn_opts; /* what the peer's SYN offered, enum weir_tcpopt */
+};
+
+struct weir_listener {
+    uint32_t id;   /* 0: free */
+    uint32_t addr; /* 0: any */
+    uint16_t port;
+    uint16_t next_gen;
+    uint32_t backlog;
+    uint32_t half_open, queued;
+    uint32_t accept_first, accept_last; /* connection index + 1 */
+    uint32_t ready_next;                /* index + 1, its own ready list */
+    uint32_t rcvbuf, sndbuf;
+    uint64_t user;
+    uint8_t nodelay, keepalive, ready;
+};
+
+/* A connection in TIME-WAIT whose id was given up: enough to acknowledge a FIN that is sent again and to
+ * refuse old segments. */
+struct weir_tw {
+    uint32_t laddr, raddr;
+    uint16_t lport, rport;
+    uint32_t snd_nxt, rcv_nxt;
+    uint32_t ts_recent, ts_offset;
+    uint32_t expire_ms;
+    uint32_t hash_next;  /* index + 1; also the free list */
+    uint32_t prev, next; /* by age, index + 1 */
+    uint32_t next_hop;
+    uint8_t ifc, ts, used;
+    uint8_t rcv_wscale;
+    uint32_t rcv_wnd;
+};
+_Static_assert(sizeof(struct weir_tw) <= 64, "TIME-WAIT takes at most 64 bytes");
+_Static_assert(sizeof(struct weir_conn) <= 376,
+               "an idle connection takes at most 400 bytes with wheel and table");
+
+/* TCP of one instance. */
+struct weir_tcp {
+    const struct weir_config *conf; /* the instance's copy */
+    struct weir_ip *ip;
+    struct weir_stats *stats;
+    struct weir_pktmem mem;
+    struct weir_warm warm;
+    const struct weir_area *area; /* the instance's memory: an address in it that is in no zbuf is refused */
+    uint32_t n_area;
+    uint64_t now_us;
+    uint32_t now_ms;
+
+    struct weir_conn *conn;
+    uint32_t n_conn, free_conn, live;
+    uint32_t fresh_conn; /* cells from here on were never used */
+    uint32_t *bucket;    /* index + 1 */
+    uint32_t bucket_mask;
+    struct weir_listener *lis;
+    uint32_t n_lis;
+    struct weir_tw *tw;
+    uint32_t *tw_bucket;
+    uint32_t tw_mask, n_tw, tw_free, tw_fresh, tw_live, tw_first, tw_last;
+    struct weir_wheel wheel;
+    struct weir_wheel_node *node;
+
+    uint32_t dirty_first, dirty_last;
+    uint32_t ready_first, ready_last, lis_ready;
+    uint32_t blocked_first;
+    uint32_t memwait_first, memwait_last;
+
+    struct weir_sipkey key_table, key_isn, key_port, key_ts;
+    uint32_t port_next;
+    uint32_t challenge_left, challenge_ms; /* RFC 5961 section 7 */
+    uint32_t lent;                         /* bytes lent to the application, all connections */
+    bool hold_wait;                        /* a reader was refused because of it */
+    bool closing;                          /* weir_stop: nothing new */
+};
+
+static inline uint32_t weir_conn_index(const struct weir_tcp *t, const struct weir_conn *c)
+{
+    return (uint32_t)(c - t->conn);
+}
+
+static inline bool weir_tcp_synchronised(const struct weir_conn *c)
+{
+    return c->state >= WEIR_TCP_ESTABLISHED;
+}
+
+/* ---- conn.c: the tables ---- */
+
+/* Rows of the plan; called to count and to place. */
+void weir_tcp_carve(struct weir_tcp *, struct weir_carve *, const struct weir_config *);
+/* After placing, with keys already drawn. */
+void weir_tcp_init(struct weir_tcp *, const struct weir_config *, struct weir_ip *, struct weir_stats *,
+                   const struct weir_sipkey keys[4], uint64_t now_us);
+
+/* A fresh connection in CLOSED with defaults; NULL: the table is full. */
+struct weir_conn *weir_conn_new(struct weir_tcp *);
+/* Gives the cell back: every queue, list and timer lets go first. */
+void weir_conn_free(struct weir_tcp *, struct weir_conn *);
+/* The connection or listener for an id; NULL: stale. */
+struct weir_conn *weir_conn_by_id(const struct weir_tcp *, weir_id);
+struct weir_listener *weir_listener_by_id(const struct weir_tcp *, weir_id);
+
+/* The table of addresses and ports. insert: the tuple must not be there. */
+struct weir_conn *weir_conn_lookup(const struct weir_tcp *, uint32_t laddr, uint16_t lport, uint32_t raddr,
+                                   uint16_t rport);
+void weir_conn_hash(struct weir_tcp *, struct weir_conn *);
+void weir_conn_unhash(struct weir_tcp *, struct weir_conn *);
+struct weir_listener *weir_listener_lookup(const struct weir_tcp *, uint32_t laddr, uint16_t lport);
+
+/* The connection owes a segment or an acknowledgement: it is visited once after the burst. */
+void weir_conn_dirty(struct weir_tcp *, struct weir_conn *);
+/* Tells the application; bits that are armed once (READ, WRITE) are the caller's to check. */
+void weir_conn_event(struct weir_tcp *, struct weir_conn *, uint32_t ev);
+void weir_conn_readable(struct weir_tcp *, struct weir_conn *); /* fires READ if armed */
+void weir_conn_writable(struct weir_tcp *, struct weir_conn *); /* fires WRITE if armed and true */
+bool weir_conn_can_write(const struct weir_tcp *, const struct weir_conn *);
+void weir_conn_block(struct weir_tcp *, struct weir_conn *);
+void weir_conn_memwait(struct weir_tcp *, struct weir_conn *);
+void weir_listener_event(struct weir_tcp *, struct weir_listener *);
+
+/* Every connection that could not send is made dirty again. */
+void weir_tcp_unblock(struct weir_tcp *);
+/* Connections whose write found no memory are told, first come first served, while memory is there. */
+void weir_tcp_memory(struct weir_tcp *);
+
+/* Moves the wheel entry to the nearest running deadline. */
+void weir_conn_timers(struct weir_tcp *, struct weir_conn *);
+
+/* ---- states.c: the ends of connections ---- */
+
+/* The connection is over: queues are emptied, it leaves the tables; the application is told (error < 0:
+ * ERROR, 0: CLOSED) unless it has given the id up, and then the cell is freed: c is not to be used any more.
+ */
+void weir_conn_dead(struct weir_tcp *, struct weir_conn *, int error);
+/* Sends a reset and ends it. */
+void weir_conn_abort(struct weir_tcp *, struct weir_conn *, int error);
+/* The handshake is complete. */
+void weir_conn_established(struct weir_tcp *, struct weir_conn *);
+/* Our FIN was acknowledged and the peer's was read: 2 MSL. c may be gone afterwards. */
+void weir_conn_timewait(struct weir_tcp *, struct weir_conn *);
+
+/* ---- timewait.c ---- */
+struct weir_tw *weir_tw_lookup(const struct weir_tcp *, uint32_t laddr, uint16_t lport, uint32_t raddr,
+                               uint16_t rport);
+/* A new entry; the oldest goes when the table is full. Nothing happens with an empty table. */
+void weir_tw_add(struct weir_tcp *, const struct weir_conn *);
+void weir_tw_drop(struct weir_tcp *, struct weir_tw *);
+/* Starts 2 MSL again. */
+void weir_tw_restart(struct weir_tcp *, struct weir_tw *);
+/* Drops at most budget entries whose time is over. */
+void weir_tw_expire(struct weir_tcp *, unsigned budget);
+
+/* ---- choose.c: sequence numbers and ports ---- */
+uint32_t weir_tcp_isn(const struct weir_tcp *, uint32_t laddr, uint16_t lport, uint32_t raddr,
+                      uint16_t rport); /* RFC 6528 */
+uint16_t weir_tcp_port(struct weir_tcp *, uint32_t laddr, uint32_t raddr,
+                       uint16_t rport); /* RFC 6056 3.3.3; 0: none left */
+uint32_t weir_tcp_ts_offset(const struct weir_tcp *, uint32_t laddr,
+                            uint32_t raddr); /* one per host pair, RFC 7323 5.4 */
+
+#endif

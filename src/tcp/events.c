@@ -1,0 +1,52 @@
+/* events.c: what the application is told. One entry a connection on the ready list, its mask accumulates;
+ * READ and WRITE are armed at birth and by the call that found nothing to do, and fire once an arming. What
+ * does not fit in a batch stays listed. */
+#include "tcp/tcp.h"
+
+static int listener_events(struct weir_tcp *t, struct weir_event *out, int n)
+{
+    int k = 0;
+    while (k < n && t->lis_ready) {
+        struct weir_listener *l = &t->lis[t->lis_ready - 1];
+        t->lis_ready = l->ready_next;
+        l->ready = 0;
+        if (!l->accept_first) continue;
+        out[k++] = (struct weir_event){.id = l->id, .mask = WEIR_EV_ACCEPT, .user = l->user};
+    }
+    return k;
+}
+
+int weir_tcp_events(struct weir_tcp *t, struct weir_event *out, int n)
+{
+    int k = listener_events(t, out, n);
+    while (k < n && t->ready_first) {
+        struct weir_conn *c = &t->conn[t->ready_first - 1];
+        t->ready_first = c->ready_next;
+        if (!t->ready_first) t->ready_last = 0;
+        c->flags &= ~(uint32_t)WEIR_C_READY;
+        if (!c->events || (c->flags & WEIR_C_DETACHED)) continue;
+        out[k++] = (struct weir_event){.id = c->id, .mask = c->events, .user = c->user};
+        c->events = 0;
+    }
+    return k;
+}
+
+bool weir_tcp_has_events(const struct weir_tcp *t)
+{
+    return t->lis_ready || t->ready_first;
+}
+
+unsigned weir_tcp_ready(const struct weir_tcp *t, weir_id id)
+{
+    const struct weir_listener *l = weir_listener_by_id(t, id);
+    if (l) return l->accept_first ? WEIR_EV_ACCEPT : 0;
+    const struct weir_conn *c = weir_conn_by_id(t, id);
+    if (!c) return 0;
+    unsigned mask = 0;
+    bool over = c->state == WEIR_TCP_CLOSED;
+    if (c->rq.bytes || (c->flags & WEIR_C_FIN_READ) || over) mask |= WEIR_EV_READ;
+    if (weir_conn_can_write(t, c)) mask |= WEIR_EV_WRITE;
+    if (c->error < 0 && over) mask |= WEIR_EV_ERROR;
+    if (over || c->state == WEIR_TCP_TIME_WAIT) mask |= WEIR_EV_CLOSED;
+    return mask;
+}

@@ -1,0 +1,112 @@
+/* tcp.h: what the stack calls in TCP: segments and ICMP notes in, timers, output after the burst, and the
+ * application's calls.
+ *
+ * Stages return verdicts; nothing here calls upward. Not thread-safe. */
+#ifndef WEIR_TCP_H
+#define WEIR_TCP_H
+
+#include "tcp/conn.h"
+#include "wire/tcphdr.h"
+
+/* MSS that a peer may ask for at least: below it headers outweigh payload and small-segment attacks pay (RFC
+ * 9293 says 536 by default and sets no minimum). */
+#define WEIR_TCP_MSS_MIN     64u
+#define WEIR_TCP_MSS_DEFAULT 536u
+
+/* A segment after its header was parsed. */
+struct weir_seg {
+    struct weir_tcphdr h;
+    const struct weir_rxpkt *pkt;
+    uint32_t seq;   /* of the first thing that is left of it */
+    uint32_t bytes; /* payload left */
+    uint32_t skip;  /* payload bytes cut off in front */
+    bool fin;       /* a FIN is left */
+    uint32_t wnd;   /* scaled */
+};
+
+/* ---- tcp_input.c ---- */
+/* A TCP packet for one of our addresses. */
+enum weir_verdict weir_tcp_input(struct weir_tcp *, const struct weir_rxpkt *);
+/* ---- syn.c: segments to listeners and in SYN-SENT ---- */
+enum weir_verdict weir_tcp_listen_input(struct weir_tcp *, struct weir_listener *, struct weir_seg *);
+enum weir_verdict weir_tcp_synsent_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *);
+/* Sequence numbers and queues of a new connection, once addresses and ports are known. */
+void weir_tcp_begin(struct weir_tcp *, struct weir_conn *, uint32_t irs);
+/* MSS, window scale, timestamps of the peer's SYN. */
+void weir_tcp_syn_options(struct weir_tcp *, struct weir_conn *, const struct weir_seg *);
+/* Payload bytes of a full segment on this connection's interface. */
+uint16_t weir_tcp_mss_for(const struct weir_tcp *, const struct weir_conn *, uint16_t peer_mss);
+/* ---- tcp_ack.c: the ACK field ---- */
+/* false: the segment ends here (c may be gone). */
+bool weir_tcp_ack_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *);
+/* ---- tcp_data.c: payload and FIN ---- */
+/* c may be gone afterwards. */
+enum weir_verdict weir_tcp_data_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *);
+/* ---- tcp_icmp.c ---- */
+void weir_tcp_icmp(struct weir_tcp *, const struct weir_icmp_note *);
+
+/* ---- recovery.c: loss, by records ---- */
+void weir_tcp_dupack(struct weir_tcp *, struct weir_conn *);
+/* acked new sequence numbers arrived; called after the records were trimmed. flight: what was out before. */
+void weir_tcp_newack(struct weir_tcp *, struct weir_conn *, uint32_t acked, uint32_t flight);
+void weir_tcp_timeout(struct weir_tcp *, struct weir_conn *);
+/* ---- rtt.c ---- */
+void weir_tcp_rtt(struct weir_tcp *, struct weir_conn *, uint32_t rtt_us);
+
+/* ---- tcp_output.c ---- */
+/* Sends what the connection may and owes. */
+void weir_tcp_output(struct weir_tcp *, struct weir_conn *);
+/* Visits every dirty connection once. */
+void weir_tcp_output_all(struct weir_tcp *);
+/* ---- tcp_segment.c: building ---- */
+/* One segment [seq, seq + bytes) with flags; FIN or SYN in flags take their number. OK, or why not. */
+enum weir_send weir_tcp_segment(struct weir_tcp *, struct weir_conn *, uint32_t seq, uint32_t *bytes,
+                                uint8_t flags);
+/* Bytes that one weir_tcp_segment may carry, a multiple of the effective MSS (or the MSS itself). */
+uint32_t weir_tcp_segment_max(const struct weir_tcp *, const struct weir_conn *);
+/* MSS less the options that every segment carries. */
+uint32_t weir_tcp_eff_mss(const struct weir_conn *);
+/* A reset for a connection. */
+void weir_tcp_reset(struct weir_tcp *, struct weir_conn *);
+/* A reset in answer to a segment that belongs to nobody (RFC 9293 3.5.2), within the rate. */
+void weir_tcp_reset_reply(struct weir_tcp *, const struct weir_seg *);
+/* A challenge or duplicate acknowledgement, within the instance's rate. */
+void weir_tcp_challenge(struct weir_tcp *, struct weir_conn *);
+/* TIME-WAIT's acknowledgement. */
+void weir_tcp_tw_ack(struct weir_tcp *, const struct weir_tw *);
+/* The window to promise now: moves rcv_adv, never left. */
+uint16_t weir_tcp_window(struct weir_tcp *, struct weir_conn *);
+/* Whether the window has opened enough to tell the peer (RFC 9293 3.8.6.2.2). */
+bool weir_tcp_window_opened(const struct weir_tcp *, const struct weir_conn *);
+
+/* ---- tcp_timer.c ---- */
+/* Runs at most budget expired timers. */
+void weir_tcp_timers(struct weir_tcp *, unsigned budget);
+void weir_tcp_rexmt_start(struct weir_tcp *, struct weir_conn *);
+void weir_tcp_rexmt_stop(struct weir_tcp *, struct weir_conn *);
+void weir_tcp_persist_start(struct weir_tcp *, struct weir_conn *);
+void weir_tcp_keep_start(struct weir_tcp *, struct weir_conn *, uint32_t after_ms);
+/* Milliseconds of the next deadline; false: none. */
+bool weir_tcp_next(const struct weir_tcp *, uint32_t *when_ms);
+
+/* ---- tcp_user.c and tcp_io.c: RFC 9293 3.10.1 to 3.10.6; errors as in weir.h ---- */
+int weir_tcp_listen(struct weir_tcp *, uint32_t addr, uint16_t port, const struct weir_opts *, weir_id *);
+int weir_tcp_connect(struct weir_tcp *, uint32_t raddr, uint16_t rport, const struct weir_opts *, weir_id *);
+int weir_tcp_accept(struct weir_tcp *, weir_id, weir_id *, struct weir_addr *peer);
+ptrdiff_t weir_tcp_write(struct weir_tcp *, weir_id, const void *, size_t);
+int weir_tcp_read(struct weir_tcp *, weir_id, struct weir_iov *, int n);
+ptrdiff_t weir_tcp_recv(struct weir_tcp *, weir_id, void *, size_t);
+int weir_tcp_shutdown(struct weir_tcp *, weir_id);
+int weir_tcp_close(struct weir_tcp *, weir_id, enum weir_close_how);
+int weir_tcp_set(struct weir_tcp *, weir_id, enum weir_opt, intptr_t);
+int weir_tcp_info(const struct weir_tcp *, weir_id, struct weir_conn_info *);
+unsigned weir_tcp_ready(const struct weir_tcp *, weir_id);
+/* The application's last reference to a zbuf in which bytes of this connection were lent went: the window
+ * reopens. */
+void weir_tcp_returned(struct weir_tcp *, uint32_t lent_id, uint32_t bytes);
+/* ---- events.c ---- */
+/* Up to n events off the ready lists. */
+int weir_tcp_events(struct weir_tcp *, struct weir_event *, int n);
+bool weir_tcp_has_events(const struct weir_tcp *);
+
+#endif

@@ -1,0 +1,151 @@
+/* tcp_io.c: writing and reading: where the application's bytes live decides whether they are copied (mission
+ * rows M2 and M3), and received bytes are lent (M4). */
+#include "tcp/tcp.h"
+
+#include "base/bits.h"
+
+/* 0 and *head for bytes to send by reference; 1 for memory that is not ours, to be copied; else an error. */
+static int where(const struct weir_tcp *t, const void *data, size_t len, struct weir_zhead **head)
+{
+    const struct weir_zpool *z = t->mem.z;
+    uintptr_t at = (uintptr_t)data;
+    int r = weir_zpool_find(z, data, head);
+    if (r == 0) {
+        if ((*head)->app == 0) return WEIR_ENOTHELD;
+        uint64_t left =
+            weir_zpool_bytes(z, *head) - (uint64_t)((const uint8_t *)data - weir_zpool_first(z, *head));
+        return len > left ? WEIR_ERANGE : 0;
+    }
+    if (r != WEIR_EFOREIGN) return r;
+    for (uint32_t i = 0; i < t->n_area; i++)
+        if (at - (uintptr_t)t->area[i].base < t->area[i].bytes) return WEIR_EFAULT;
+    return 1;
+}
+
+/* Whether the connection takes data at all: 0 or an error. */
+static int may_write(const struct weir_conn *c)
+{
+    if (c->error < 0 && c->state == WEIR_TCP_CLOSED) return c->error;
+    if (c->sq.closed) return WEIR_EPIPE;
+    switch (c->state) {
+    case WEIR_TCP_ESTABLISHED:
+    case WEIR_TCP_CLOSE_WAIT:
+        return 0;
+    case WEIR_TCP_SYN_SENT:
+    case WEIR_TCP_SYN_RECEIVED:
+        return WEIR_ENOTCONN;
+    default:
+        return WEIR_EPIPE;
+    }
+}
+
+ptrdiff_t weir_tcp_write(struct weir_tcp *t, weir_id id, const void *data, size_t len)
+{
+    struct weir_zhead *head;
+    if (weir_listener_by_id(t, id)) return WEIR_EISLISTEN;
+    struct weir_conn *c = weir_conn_by_id(t, id);
+    if (!c) return WEIR_ESTALE;
+    if (len == 0 || len > PTRDIFF_MAX || !data) return WEIR_EINVAL;
+    int r = may_write(c);
+    if (r < 0) return r;
+    int foreign = where(t, data, len, &head);
+    if (foreign < 0) return foreign;
+
+    uint32_t queued = c->sq.end - c->sq.una;
+    uint32_t room = c->sndbuf > queued ? c->sndbuf - queued : 0;
+    uint32_t n = len > room ? room : (uint32_t)len;
+    ptrdiff_t took = WEIR_EAGAIN;
+    if (n)
+        took = foreign ? weir_sendq_copy(&c->sq, &t->mem, &t->warm, data, n)
+                       : weir_sendq_ref(&c->sq, &t->mem, (uint8_t *)(uintptr_t)data, n);
+    if (took < (ptrdiff_t)len) {
+        if (took == WEIR_ENOMEM || (took > 0 && (size_t)took < n))
+            weir_conn_memwait(t, c);
+        else
+            c->flags |= WEIR_C_ARM_WRITE;
+    }
+    if (took <= 0) return took;
+    c->flags |= WEIR_C_SENT_DUE;
+    *(foreign ? &c->tx_bytes_copied : &c->tx_bytes_ref) += (uint64_t)took;
+    *(foreign ? &t->stats->tx_bytes_copied : &t->stats->tx_bytes_ref) += (uint64_t)took;
+    weir_conn_dirty(t, c);
+    return took;
+}
+
+/* 0: there is something to read; 1: the end of the stream; else an error, and READ is armed where it can
+ * follow. */
+static int may_read(const struct weir_tcp *t, weir_id id, struct weir_conn **out)
+{
+    if (weir_listener_by_id(t, id)) return WEIR_EISLISTEN;
+    struct weir_conn *c = weir_conn_by_id(t, id);
+    if (!c) return WEIR_ESTALE;
+    *out = c;
+    if (c->error < 0 && c->state == WEIR_TCP_CLOSED) return c->error;
+    if (c->state < WEIR_TCP_ESTABLISHED && c->state != WEIR_TCP_CLOSED) return WEIR_ENOTCONN;
+    if (c->rq.bytes) return 0;
+    if ((c->flags & WEIR_C_FIN_READ) || c->state == WEIR_TCP_CLOSED) return 1;
+    c->flags |= WEIR_C_ARM_READ;
+    return WEIR_EAGAIN;
+}
+
+/* Bytes have left the queue: the peer is told when the window has opened by a worthwhile step. */
+static void maybe_update(struct weir_tcp *t, struct weir_conn *c)
+{
+    if (!weir_tcp_synchronised(c) || (c->flags & WEIR_C_FIN_READ) || !weir_tcp_window_opened(t, c)) return;
+    c->flags |= WEIR_C_ACK_NOW;
+    weir_conn_dirty(t, c);
+}
+
+int weir_tcp_read(struct weir_tcp *t, weir_id id, struct weir_iov *iov, int n)
+{
+    struct weir_conn *c;
+    if (!iov || n <= 0) return WEIR_EINVAL;
+    int r = may_read(t, id, &c);
+    if (r) return r == 1 ? 0 : r;
+    uint32_t may = t->conf->app_hold_bytes > t->lent ? t->conf->app_hold_bytes - t->lent : 0;
+    uint32_t bytes = 0;
+    unsigned k = may ? weir_recvq_lend(&c->rq, &t->mem, c->id, iov, (unsigned)n, may, &bytes) : 0;
+    if (k == 0) {
+        c->flags |= WEIR_C_ARM_READ;
+        t->hold_wait = true;
+        return WEIR_ENOMEM;
+    }
+    c->lent += bytes;
+    t->lent += bytes;
+    return (int)k;
+}
+
+ptrdiff_t weir_tcp_recv(struct weir_tcp *t, weir_id id, void *buf, size_t len)
+{
+    struct weir_conn *c;
+    if (!buf || len == 0) return WEIR_EINVAL;
+    int r = may_read(t, id, &c);
+    if (r) return r == 1 ? 0 : r;
+    uint32_t n = weir_recvq_copy(&c->rq, &t->mem, buf, len > 0x3fffffff ? 0x3fffffff : (uint32_t)len);
+    maybe_update(t, c);
+    return (ptrdiff_t)n;
+}
+
+/* Readers that were refused because too much is lent: their bytes wait still, so READ is due as soon as
+ * something is back. */
+static void wake_held(struct weir_tcp *t)
+{
+    if (!t->hold_wait || t->lent > t->conf->app_hold_bytes / 2) return;
+    t->hold_wait = false;
+    for (uint32_t i = 0; i < t->fresh_conn; i++) {
+        struct weir_conn *c = &t->conn[i];
+        if (c->id && c->rq.bytes && (c->flags & WEIR_C_ARM_READ)) weir_conn_readable(t, c);
+    }
+}
+
+void weir_tcp_returned(struct weir_tcp *t, uint32_t lent_id, uint32_t bytes)
+{
+    uint32_t i = lent_id & ((1u << WEIR_ID_INDEX_BITS) - 1);
+    t->lent -= weir_min_u32(bytes, t->lent);
+    if (i < t->fresh_conn && t->conn[i].id == lent_id) {
+        struct weir_conn *c = &t->conn[i];
+        c->lent -= weir_min_u32(bytes, c->lent);
+        maybe_update(t, c);
+    }
+    wake_held(t);
+}

@@ -1,0 +1,220 @@
+/* tcp_segment.c: building segments: header and options in a header block, payload by reference to where the
+ * send queue says it lives. Which segment is due is tcp_output.c's decision. */
+#include "tcp/tcp.h"
+
+#include "base/bits.h"
+
+#define TS_OPTION_BYTES 12u
+
+uint32_t weir_tcp_eff_mss(const struct weir_conn *c)
+{
+    return c->flags & WEIR_C_TS ? c->mss - TS_OPTION_BYTES : c->mss;
+}
+
+uint32_t weir_tcp_segment_max(const struct weir_tcp *t, const struct weir_conn *c)
+{
+    const struct weir_netdev_caps *caps = &t->ip->ifc[c->ifc].dev->caps;
+    uint32_t mss = weir_tcp_eff_mss(c);
+    if (!(caps->offloads & WEIR_OFF_TX_TSO4)) return mss;
+    uint32_t l3 = weir_min_u32(65535, caps->max_frame - 14);
+    uint32_t room = l3 - WEIR_IP4_BYTES - WEIR_TCP_BYTES_MAX;
+    return room < 2 * mss ? mss : room - room % mss;
+}
+
+/* RFC 9293 3.8.6.2.2: the right edge moves only by a worthwhile step, and never left. */
+static uint32_t right_edge(const struct weir_conn *c)
+{
+    uint32_t held = c->rq.bytes + c->lent;
+    uint32_t space = c->rcvbuf > held ? c->rcvbuf - held : 0;
+    uint32_t edge = c->rcv_nxt + space;
+    uint32_t step = weir_min_u32(c->mss, c->rcvbuf / 2);
+    return weir_seq_lt(edge, c->rcv_adv + step) ? c->rcv_adv : edge;
+}
+
+bool weir_tcp_window_opened(const struct weir_tcp *t, const struct weir_conn *c)
+{
+    (void)t;
+    uint32_t edge = right_edge(c);
+    return edge - c->rcv_adv >= weir_min_u32(2u * c->mss, c->rcvbuf / 2) && edge != c->rcv_adv;
+}
+
+uint16_t weir_tcp_window(struct weir_tcp *t, struct weir_conn *c)
+{
+    uint32_t edge = right_edge(c);
+    uint32_t left = edge - c->rcv_nxt;
+    uint32_t wnd = left >> c->rcv_wscale;
+    /* Rounding down could take back what was promised: round up then (RFC 7323 2.4). */
+    if (weir_seq_lt(c->rcv_nxt + (wnd << c->rcv_wscale), c->rcv_adv)) wnd++;
+    if (wnd > 65535) wnd = 65535;
+    c->rcv_adv = weir_seq_max(c->rcv_adv, c->rcv_nxt + (wnd << c->rcv_wscale));
+    if (wnd == 0 && !(c->flags & WEIR_C_SHUT)) t->stats->window_shut++;
+    c->flags = wnd ? c->flags & ~(uint32_t)WEIR_C_SHUT : c->flags | WEIR_C_SHUT;
+    return (uint16_t)wnd;
+}
+
+static void fill_options(struct weir_tcp *t, const struct weir_conn *c, struct weir_tcphdr *h)
+{
+    if (h->flags & WEIR_TCP_SYN) {
+        const struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
+        bool answer = (h->flags & WEIR_TCP_ACK) != 0;
+        h->opts = WEIR_TCPOPT_MSS;
+        h->mss = (uint16_t)(ifc->mtu - WEIR_IP4_BYTES - WEIR_TCP_BYTES);
+        if (!answer || (c->syn_opts & WEIR_TCPOPT_WSCALE)) {
+            h->opts |= WEIR_TCPOPT_WSCALE;
+            h->wscale = c->rcv_wscale;
+        }
+        if (!answer || (c->syn_opts & WEIR_TCPOPT_TS)) h->opts |= WEIR_TCPOPT_TS;
+    } else if (c->flags & WEIR_C_TS) {
+        h->opts = WEIR_TCPOPT_TS;
+    }
+    if (h->opts & WEIR_TCPOPT_TS) {
+        h->tsval = t->now_ms + c->ts_offset;
+        h->tsecr = h->flags & WEIR_TCP_ACK ? c->ts_recent : 0;
+    }
+}
+
+static void note_sent(struct weir_tcp *t, struct weir_conn *c, const struct weir_tcphdr *h, uint32_t bytes)
+{
+    if (bytes)
+        t->stats->tx_segments++;
+    else
+        t->stats->tx_acks++;
+    if (h->flags & WEIR_TCP_RST) t->stats->resets_sent++;
+    if (!(h->flags & WEIR_TCP_ACK)) return;
+    c->flags &= ~(uint32_t)(WEIR_C_ACK_NOW | WEIR_C_ACK_LATER);
+    c->unacked = 0;
+    c->last_ack_sent = c->rcv_nxt;
+}
+
+/* A SYN's window is never scaled (RFC 7323 2.2). */
+static uint16_t syn_window(struct weir_conn *c)
+{
+    uint32_t wnd = weir_min_u32(c->rcvbuf, 65535);
+    c->rcv_adv = weir_seq_max(c->rcv_adv, c->rcv_nxt + wnd);
+    return (uint16_t)wnd;
+}
+
+enum weir_send weir_tcp_segment(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_t *bytes,
+                                uint8_t flags)
+{
+    struct weir_piece piece[WEIR_FRAME_PIECES_MAX];
+    struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
+    const struct weir_netdev_caps *caps = &ifc->dev->caps;
+    uint32_t eff = weir_tcp_eff_mss(c);
+    uint32_t n_pieces = 0;
+    uint8_t mac[6];
+
+    if (*bytes) {
+        uint32_t want = *bytes, got = 0;
+        n_pieces = weir_sendq_slice(&c->sq, &t->mem, seq, want, piece, caps->max_pieces - 1u,
+                                    caps->max_piece_bytes, caps->boundary, &got);
+        if (got < want) {
+            flags &= (uint8_t) ~(WEIR_TCP_FIN | WEIR_TCP_PSH);
+            if (got > eff) { /* whole segments only */
+                got -= got % eff;
+                n_pieces = weir_sendq_slice(&c->sq, &t->mem, seq, got, piece, caps->max_pieces - 1u,
+                                            caps->max_piece_bytes, caps->boundary, &got);
+            }
+        }
+        *bytes = got;
+    }
+    enum weir_send ready = weir_ip4_ready(t->ip, ifc, c->next_hop, 1 + n_pieces, mac);
+    if (ready != WEIR_SEND_OK) return ready;
+    uint8_t *l4 = weir_ip4_block(t->ip, ifc);
+    if (!l4) return WEIR_SEND_WAIT_HEADER;
+
+    struct weir_tcphdr h = {.sport = c->lport, .dport = c->rport, .seq = seq, .flags = flags};
+    if (flags & WEIR_TCP_ACK) h.ack = c->rcv_nxt;
+    h.wnd = flags & WEIR_TCP_SYN ? syn_window(c) : weir_tcp_window(t, c);
+    fill_options(t, c, &h);
+    struct weir_outpkt out = {.l4 = l4,
+                              .l4_bytes = weir_tcphdr_emit(l4, &h),
+                              .piece = piece,
+                              .n_pieces = n_pieces,
+                              .payload_bytes = *bytes,
+                              .src = c->laddr,
+                              .dst = c->raddr,
+                              .proto = WEIR_PROTO_TCP,
+                              .ttl = 64,
+                              .csum = true,
+                              .csum_field = WEIR_TCP_CSUM_AT,
+                              .gso_bytes = (uint16_t)(*bytes > eff ? eff : 0)};
+    weir_ip4_send(t->ip, ifc, mac, &out);
+    note_sent(t, c, &h, *bytes);
+    return WEIR_SEND_OK;
+}
+
+void weir_tcp_reset(struct weir_tcp *t, struct weir_conn *c)
+{
+    uint32_t none = 0;
+    (void)weir_tcp_segment(t, c, c->tx.nxt, &none, WEIR_TCP_RST | WEIR_TCP_ACK);
+}
+
+/* A segment that no connection sends. */
+static void send_alone(struct weir_tcp *t, struct weir_ifc *ifc, uint32_t src, uint32_t dst,
+                       const struct weir_tcphdr *h)
+{
+    uint8_t *l4 = weir_ip4_block(t->ip, ifc);
+    if (!l4) {
+        t->stats->drops[WEIR_DROP_NO_HEADER]++;
+        return;
+    }
+    struct weir_outpkt out = {.l4 = l4,
+                              .l4_bytes = weir_tcphdr_emit(l4, h),
+                              .src = src,
+                              .dst = dst,
+                              .proto = WEIR_PROTO_TCP,
+                              .ttl = 64,
+                              .csum = true,
+                              .csum_field = WEIR_TCP_CSUM_AT};
+    weir_ip4_datagram(t->ip, &out);
+}
+
+void weir_tcp_reset_reply(struct weir_tcp *t, const struct weir_seg *seg)
+{
+    if ((seg->h.flags & WEIR_TCP_RST) || t->closing) return;
+    if (!weir_ip4_may_err(t->ip)) return;
+    struct weir_tcphdr h = {.sport = seg->h.dport, .dport = seg->h.sport, .flags = WEIR_TCP_RST};
+    if (seg->h.flags & WEIR_TCP_ACK) {
+        h.seq = seg->h.ack;
+    } else {
+        h.flags |= WEIR_TCP_ACK;
+        h.ack = seg->seq + seg->bytes + ((seg->h.flags & WEIR_TCP_SYN) != 0) +
+                ((seg->h.flags & WEIR_TCP_FIN) != 0);
+    }
+    t->stats->resets_sent++;
+    send_alone(t, seg->pkt->ifc, seg->pkt->ip.dst, seg->pkt->ip.src, &h);
+}
+
+void weir_tcp_tw_ack(struct weir_tcp *t, const struct weir_tw *w)
+{
+    struct weir_tcphdr h = {.sport = w->lport,
+                            .dport = w->rport,
+                            .seq = w->snd_nxt,
+                            .ack = w->rcv_nxt,
+                            .flags = WEIR_TCP_ACK,
+                            .wnd = (uint16_t)weir_min_u32(w->rcv_wnd >> w->rcv_wscale, 65535)};
+    if (w->ts) {
+        h.opts = WEIR_TCPOPT_TS;
+        h.tsval = t->now_ms + w->ts_offset;
+        h.tsecr = w->ts_recent;
+    }
+    t->stats->tx_acks++;
+    send_alone(t, &t->ip->ifc[w->ifc], w->laddr, w->raddr, &h);
+}
+
+void weir_tcp_challenge(struct weir_tcp *t, struct weir_conn *c)
+{
+    if (t->now_ms - t->challenge_ms >= 1000) {
+        t->challenge_ms = t->now_ms;
+        t->challenge_left = t->conf->challenge_acks;
+    }
+    if (!t->challenge_left) {
+        t->stats->drops[WEIR_DROP_RATE]++;
+        return;
+    }
+    t->challenge_left--;
+    t->stats->challenge_acks++;
+    c->flags |= WEIR_C_ACK_NOW;
+    weir_conn_dirty(t, c);
+}
