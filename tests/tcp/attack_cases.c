@@ -323,6 +323,12 @@ CASE(soft_error_does_not_end_an_opening)
     expect_after(900, 1200, "S 0:0 <mss 1460,...>");
     inject("S. 0:0 ack 1 <mss 1460>");
     expect(". 1:1 ack 1");
+    expect_event(WEIR_EV_OPEN);
+    check_eq(info().error, 0); /* and is forgotten when it opens after all */
+    write_bytes(10);
+    expect(". 1:11 ack 1");
+    inject(". 1:1 ack 11");
+    read_nothing();
 }
 
 CASE(error_for_another_syn_is_ignored)
@@ -405,12 +411,14 @@ CASE(frag_needed_has_a_floor_and_never_raises)
     check_eq(info().mss, 1000);
     drain();
     inject_icmp(3, 4, 0, 1); /* an old router that does not tell */
+    drain();
     inject_icmp(3, 4, 8, 1);
+    drain();
     inject_icmp(3, 4, 68, 1);
+    drain();
     advance_ms(2000);
     drain();
-    check_in(info().mss, 28, 1000);
-    check(info().mss >= 200); /* so small that only a liar says so */
+    check_in(info().mss, 48, 1000);
     inject(". 1:1 ack 1001");
 }
 
@@ -531,19 +539,17 @@ CASE(noise)
     };
     struct script_frame f;
     struct weir_sim dice;
+    weir_id id;
     START();
     listen_on(80);
     weir_sim_init(&dice, 1);
     for (unsigned i = 0; i < 20000; i++) {
-        flow(0)->foreign_bytes = true;
+        set_peer(SCRIPT_PEER_IP, 40000);
         build(&f, "%s", texts[weir_sim_random(&dice) % (sizeof texts / sizeof texts[0])]);
         spoil(&f, &dice);
-        reincarnate(SCRIPT_PEER_ISS); /* what the runner learned is no more than noise */
-        set_peer(0, 0);
+        set_peer(0, 0); /* what the stack answers is its own affair */
         inject_frame(&f);
         drain();
-        set_peer(SCRIPT_PEER_IP, 40000);
-        weir_id id;
         if (weir_accept(stack(), listener(), &id, NULL) == 0)
             check_eq(weir_close(stack(), id, WEIR_CLOSE_ABORT), 0);
         if (i % 100 == 0) advance_ms(500);

@@ -522,6 +522,25 @@ CASE(two_connections_are_aborted_apart)
     expect_either("R 1:1", "R. 1:1 ack 1");
 }
 
+CASE(stop_resets_every_connection)
+{
+    START(.delack_off = true);
+    flow(1);
+    passive_open("<mss 1460>");
+    inject("P. 1:101 ack 1");
+    expect(". 1:1 ack 101");
+    flow(2);
+    passive_open("<mss 1460>");
+    write_ref(1000);
+    expect(". 1:1001 ack 1");
+    void *z = weir_zalloc(stack(), 100);
+    check(z != NULL);
+    stop(1); /* what the application still holds is told */
+    check_eq(pending(), 2);
+    while (pending() > 0)
+        check((take()->flags & SEG_RST) != 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -560,6 +579,7 @@ int main(void)
         T(closed_id_is_stale),
         T(id_is_valid_until_closed),
         T(two_connections_are_aborted_apart),
+        T(stop_resets_every_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -402,6 +402,49 @@ CASE(syn_is_repeated_with_its_options)
     inject(". 1:1 ack 11 <ts 102 e>");
 }
 
+/* To TIME-WAIT at the peer's timestamp 1,000; then a new connection between the same ports. */
+static void again_after_time_wait(uint32_t iss)
+{
+    START();
+    passive_open("<mss 1460,ts 1000 0>");
+    close_conn();
+    expect("F. 1:1 ack 1");
+    inject("F. 1:1 ack 2");
+    expect(". 2:2 ack 2");
+    check_eq(stats().timewait_live, 1);
+    reincarnate(SCRIPT_PEER_ISS + iss);
+}
+
+/* RFC 6191: where there are timestamps they tell whether a SYN is newer, and the sequence number where they
+ * are equal. */
+CASE(time_wait_opens_for_a_newer_timestamp)
+{
+    again_after_time_wait(0u - 100000u);
+    inject("S 0:0 <mss 1460,ts 1001 0>");
+    expect("S. 0:0 ack 1 <mss 1460,ts * 1001>");
+    inject(". 1:1 ack 1");
+    accept_conn();
+}
+
+CASE(time_wait_opens_for_an_equal_timestamp_and_newer_number)
+{
+    again_after_time_wait(100000);
+    inject("S 0:0 <mss 1460,ts 1000 0>");
+    expect("S. 0:0 ack 1 <mss 1460,ts * 1000>");
+}
+
+CASE(time_wait_does_not_open_for_an_older_timestamp)
+{
+    again_after_time_wait(0u - 100000u);
+    uint32_t numbers = here()->peer_iss;
+    reincarnate(SCRIPT_PEER_ISS);
+    inject("S =%u:=%u <mss 1460,ts 999 0>", numbers, numbers);
+    check(pending() == 1 && (peek()->flags & (SEG_SYN | SEG_RST)) == 0);
+    drain();
+    check_eq(stats().timewait_live, 1);
+    accept_none();
+}
+
 /* SACK blocks, agreed or not, true or not, never break anything. */
 CASE(sack_blocks_do_no_harm)
 {
@@ -456,6 +499,9 @@ int main(void)
         T(nonsense_echo_does_no_harm),
         T(timestamps_do_not_begin_in_the_middle),
         T(syn_is_repeated_with_its_options),
+        T(time_wait_opens_for_a_newer_timestamp),
+        T(time_wait_opens_for_an_equal_timestamp_and_newer_number),
+        T(time_wait_does_not_open_for_an_older_timestamp),
         T(sack_blocks_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

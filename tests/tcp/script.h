@@ -229,6 +229,8 @@ struct weir *stack(void);
 struct weir_stats stats(void);
 struct weir_conn_info info(void); /* of this flow's connection */
 
+/* Stops the instance, which still holds so many zbufs for the application; the last thing in a case. */
+void stop(int held);
 void listen_on(uint16_t port);
 void listen_with(uint16_t port, const struct weir_opts *);
 weir_id listener(void);
