@@ -72,6 +72,7 @@ static void new_ack(struct weir_tcp *t, struct weir_conn *c, const struct weir_s
         (void)weir_sendq_ack(&c->sq, &t->mem, weir_seq_min(s->h.ack, c->sq.end));
     take_rtt(t, c, s, &ta);
     c->retries = 0;
+    c->error = 0; /* the peer is reached again */
     struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
     if (ifc->ether) weir_neigh_confirm(&ifc->neigh, c->next_hop, t->now_ms);
     bool recovering = (c->flags & WEIR_C_RECOVERY) != 0;

@@ -15,7 +15,8 @@ enum sent { SENT, NOTHING, BLOCKED };
 static enum sent refused(struct weir_tcp *t, struct weir_conn *c, enum weir_send why)
 {
     if (why == WEIR_SEND_NO_ROUTE || why == WEIR_SEND_NO_NEIGH) {
-        /* Soft (RFC 9293 3.9.2.2): the timer goes on counting and gives up in the end. */
+        /* Soft (RFC 9293 3.9.2.2): the timer goes on counting and gives up in the end, with this reason. */
+        c->error = why == WEIR_SEND_NO_ROUTE ? WEIR_ENETUNREACH : WEIR_EHOSTUNREACH;
         if (!(c->flags & WEIR_C_TIMING)) weir_tcp_rexmt_start(t, c);
         return NOTHING;
     }
