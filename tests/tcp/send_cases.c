@@ -537,7 +537,8 @@ CASE(ack_while_probing_stays_inside_the_window)
     expect_either(". 1:1 ack 11", ". 0:0 ack 11");
     read_bytes(10);
     inject(". 11:11 ack 1 win 65535");
-    goes_on(1, 101);
+    expect("P. 1:101 ack 11");
+    inject(". 11:11 ack 101 win 65535");
 }
 
 int main(void)
