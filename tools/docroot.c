@@ -20,8 +20,7 @@ static int open_beneath(int root, const char *path, uint64_t *calls)
     for (int i = 0; i < RETRIES; i++) {
         ++*calls;
         fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
-        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
-            break;
+        if (fd >= 0 || (errno != EAGAIN && errno != EINTR)) break;
     }
     return (int)fd;
 }
@@ -36,7 +35,8 @@ int weir_docroot_open(const char *path, char *why, size_t bytes)
     }
     int probe = open_beneath(root, ".", &calls);
     if (probe < 0) {
-        snprintf(why, bytes, "--root %s: openat2: %s (Linux 5.6 or later is needed, and no filter on that call)", path,
+        snprintf(why, bytes,
+                 "--root %s: openat2: %s (Linux 5.6 or later is needed, and no filter on that call)", path,
                  strerror(errno));
         close(root);
         return -1;
@@ -86,24 +86,21 @@ bool weir_file_key_same(const struct weir_file_key *a, const struct weir_file_ke
 
 void weir_file_close(struct weir_file *f)
 {
-    if (f->fd >= 0)
-        close(f->fd);
+    if (f->fd >= 0) close(f->fd);
     f->fd = -1;
 }
 
-/* Opens and looks at one path. 0 for a regular file, 301 for a folder (left open in file->fd), else a status. */
+/* Opens and looks at one path. 0 for a regular file, 301 for a folder (left open in file->fd), else a status.
+ */
 static int open_one(int at, const char *path, struct weir_file *file, uint64_t *calls)
 {
     struct stat st;
     file->fd = open_beneath(at, path, calls);
-    if (file->fd < 0)
-        return status_of(errno);
+    if (file->fd < 0) return status_of(errno);
     ++*calls;
     int status = fstat(file->fd, &st) != 0 ? status_of(errno) : 0;
-    if (status == 0 && S_ISDIR(st.st_mode))
-        return 301;
-    if (status == 0 && !S_ISREG(st.st_mode))
-        status = 403;
+    if (status == 0 && S_ISDIR(st.st_mode)) return 301;
+    if (status == 0 && !S_ISREG(st.st_mode)) status = 403;
     if (status != 0) {
         weir_file_close(file);
         return status;
@@ -112,13 +109,13 @@ static int open_one(int at, const char *path, struct weir_file *file, uint64_t *
     return 0;
 }
 
-int weir_docroot_file(int root, const char *path, struct weir_file *file, const char **type_path, uint64_t *calls)
+int weir_docroot_file(int root, const char *path, struct weir_file *file, const char **type_path,
+                      uint64_t *calls)
 {
     size_t n = strlen(path);
     *type_path = path;
     int status = open_one(root, path, file, calls);
-    if (status != 301)
-        return status;
+    if (status != 301) return status;
     int folder = file->fd;
     file->fd = -1;
     if (path[n - 1] == '/' || strcmp(path, ".") == 0) {
