@@ -1,7 +1,8 @@
-/* pbuf.h: the packet descriptor: where bytes live. Address and length; the owning zbuf is found from the address.
+/* pbuf.h: the packet descriptor: where bytes live. Address and length; the owning zbuf is found from the
+ * address.
  *
- * A descriptor in a queue holds one stack reference of its zbuf. Descriptors live in one fixed-cell pool of the
- * instance and are named by number, 0: none. */
+ * A descriptor in a queue holds one stack reference of its zbuf. Descriptors live in one fixed-cell pool of
+ * the instance and are named by number, 0: none. */
 #ifndef WEIR_PBUF_H
 #define WEIR_PBUF_H
 
@@ -21,8 +22,8 @@ struct weir_pbuf {
 /* What the queues of a connection draw on: one a stack instance. */
 struct weir_pktmem {
     struct weir_zpool *z;
-    struct weir_cells pbufs;   /* struct weir_pbuf */
-    struct weir_cells txrecs;  /* struct weir_txrec */
+    struct weir_cells pbufs;  /* struct weir_pbuf */
+    struct weir_cells txrecs; /* struct weir_txrec */
     struct weir_stats *stats;
 };
 
@@ -31,8 +32,8 @@ static inline struct weir_pbuf *weir_pbuf_at(const struct weir_pktmem *m, uint32
     return (struct weir_pbuf *)weir_cells_at(&m->pbufs, number);
 }
 
-/* A descriptor for bytes[addr .. addr + n) with one more stack reference of their zbuf for this owner; 0 iff no
- * descriptor is left or the zbuf's count is at its limit. next is 0. */
+/* A descriptor for bytes[addr .. addr + n) with one more stack reference of their zbuf for this owner; 0 iff
+ * no descriptor is left or the zbuf's count is at its limit. next is 0. */
 uint32_t weir_pbuf_new(struct weir_pktmem *, uint8_t *addr, uint32_t n, uint32_t seq, enum weir_owner);
 
 /* Gives descriptor and reference back. Returns next. */

@@ -107,6 +107,7 @@ struct weir_conn {
     uint64_t tx_bytes_ref, tx_bytes_copied, rx_bytes;
     uint32_t retransmits, timeouts;
     uint8_t keep_probes;
+    uint8_t probes;   /* zero-window probes sent since the window closed */
     uint8_t syn_opts; /* what the peer's SYN offered, enum weir_tcpopt */
 };
 

@@ -52,29 +52,35 @@ void weir_tcp_dupack(struct weir_tcp *t, struct weir_conn *c)
     weir_tcp_rexmt_start(t, c);
 }
 
-static void leave(struct weir_conn *c)
+static void leave_recovery(struct weir_conn *c)
 {
     uint32_t mss = weir_tcp_eff_mss(c);
-    if (c->flags & WEIR_C_RECOVERY) c->cwnd = weir_min_u32(c->ssthresh, weir_max_u32(c->tx.pipe, mss) + mss);
-    c->flags &= ~(uint32_t)(WEIR_C_RECOVERY | WEIR_C_RTO);
+    c->cwnd = weir_min_u32(c->ssthresh, weir_max_u32(c->tx.pipe, mss) + mss);
+    c->flags &= ~(uint32_t)WEIR_C_RECOVERY;
     c->dupacks = 0;
+}
+
+/* The next hole is lost too (RFC 6582 3.2 step 3). */
+static void partial_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t acked)
+{
+    uint32_t mss = weir_tcp_eff_mss(c);
+    c->cwnd = c->cwnd > acked ? c->cwnd - acked : mss;
+    if (acked >= mss) c->cwnd += mss;
+    if (c->cwnd < mss) c->cwnd = mss;
+    lose_first(t, c);
 }
 
 void weir_tcp_newack(struct weir_tcp *t, struct weir_conn *c, uint32_t acked, uint32_t flight)
 {
-    uint32_t mss = weir_tcp_eff_mss(c);
-    if ((c->flags & (WEIR_C_RECOVERY | WEIR_C_RTO)) && weir_seq_lt(c->recover, c->tx.una)) {
-        leave(c);
-        return;
-    }
+    bool all = weir_seq_lt(c->recover, c->tx.una);
     if (c->flags & WEIR_C_RECOVERY) {
-        /* A partial acknowledgement: the next hole is lost too (RFC 6582 3.2 step 3). */
-        c->cwnd = c->cwnd > acked ? c->cwnd - acked : mss;
-        if (acked >= mss) c->cwnd += mss;
-        if (c->cwnd < mss) c->cwnd = mss;
-        lose_first(t, c);
+        if (all)
+            leave_recovery(c);
+        else
+            partial_ack(t, c, acked);
         return;
     }
+    if (all) c->flags &= ~(uint32_t)WEIR_C_RTO;
     c->dupacks = 0;
     weir_cc_newreno.acked(c, acked, flight + weir_tcp_segment_max(t, c) > c->cwnd);
 }

@@ -24,8 +24,8 @@ void weir_conn_dead(struct weir_tcp *t, struct weir_conn *c, int error)
         weir_conn_free(t, c);
         return;
     }
+    c->error = error;
     if (error < 0) {
-        c->error = error;
         weir_recvq_clear(&c->rq, &t->mem);
         weir_conn_event(t, c, WEIR_EV_ERROR);
     } else {
@@ -43,6 +43,7 @@ void weir_conn_abort(struct weir_tcp *t, struct weir_conn *c, int error)
 void weir_conn_established(struct weir_tcp *t, struct weir_conn *c)
 {
     c->state = WEIR_TCP_ESTABLISHED;
+    c->error = 0; /* what an attempt met on its way does not matter any more */
     c->retries = 0;
     weir_cc_newreno.open(c);
     if (c->timeouts) c->cwnd = weir_tcp_eff_mss(c); /* RFC 5681 3.1: the SYN was lost */

@@ -32,6 +32,7 @@ static void window_update(struct weir_tcp *t, struct weir_conn *c, const struct 
     c->max_snd_wnd = weir_max_u32(c->max_snd_wnd, c->snd_wnd);
     if (c->snd_wnd && (c->flags & WEIR_C_PERSIST)) {
         weir_tcp_rexmt_stop(t, c);
+        c->probes = 0;
         /* A probe that the closed window refused must go again. */
         if (c->tx.una != c->tx.nxt) (void)weir_txlist_lose(&c->tx, &t->mem, c->tx.una, c->tx.nxt);
     }
@@ -71,6 +72,7 @@ static void new_ack(struct weir_tcp *t, struct weir_conn *c, const struct weir_s
         (void)weir_sendq_ack(&c->sq, &t->mem, weir_seq_min(s->h.ack, c->sq.end));
     take_rtt(t, c, s, &ta);
     c->retries = 0;
+    c->error = 0; /* the peer is reached again */
     struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
     if (ifc->ether) weir_neigh_confirm(&ifc->neigh, c->next_hop, t->now_ms);
     bool recovering = (c->flags & WEIR_C_RECOVERY) != 0;
@@ -88,7 +90,7 @@ static void new_ack(struct weir_tcp *t, struct weir_conn *c, const struct weir_s
 static bool is_dupack(const struct weir_conn *c, const struct weir_seg *s)
 {
     return s->h.ack == c->tx.una && s->bytes == 0 && !s->fin && s->wnd == c->snd_wnd &&
-           c->tx.una != c->tx.nxt;
+           c->tx.una != c->tx.nxt && !(c->flags & WEIR_C_PERSIST);
 }
 
 /* States that end with our FIN acknowledged. false: c may be gone. */

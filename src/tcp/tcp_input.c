@@ -69,7 +69,7 @@ static enum weir_verdict unacceptable(struct weir_tcp *t, struct weir_conn *c, c
     } else {
         weir_tcp_challenge(t, c); /* limited: two ends must not answer each other for ever */
     }
-    return drop(t, WEIR_DROP_TCP_SEQ);
+    return drop(t, s->h.flags & WEIR_TCP_SYN ? WEIR_DROP_TCP_SYN : WEIR_DROP_TCP_SEQ);
 }
 
 static void update_ts_recent(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s)

@@ -8,7 +8,8 @@
 
 uint32_t weir_tcp_eff_mss(const struct weir_conn *c)
 {
-    return c->flags & WEIR_C_TS ? c->mss - TS_OPTION_BYTES : c->mss;
+    uint32_t options = c->flags & WEIR_C_TS ? TS_OPTION_BYTES : 0;
+    return weir_max_u32(c->mss, WEIR_TCP_MSS_MIN) - options;
 }
 
 uint32_t weir_tcp_segment_max(const struct weir_tcp *t, const struct weir_conn *c)

@@ -95,7 +95,8 @@ CASE(syn_in_a_connection_is_challenged)
     inject("S. 5000:5000 ack 1 <mss 1460>");
     expect(". 1:1 ack 1");
     expect_state(WEIR_TCP_ESTABLISHED);
-    check_eq(stats().drops[WEIR_DROP_TCP_SYN], 5);
+    check_in(stats().drops[WEIR_DROP_TCP_SYN], 3, 5); /* those outside the window may be counted as such */
+    check_eq(stats().drops[WEIR_DROP_TCP_SYN] + stats().drops[WEIR_DROP_TCP_SEQ], 5);
     accept_none();
 }
 
