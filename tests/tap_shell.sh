@@ -60,8 +60,9 @@ start() {
     "$@" >"$tmp/$name.out" 2>"$tmp/$name.fifo" &
     started=$!
     exec {fifo}<"$tmp/$name.fifo"
-    until [[ $line == *istening* ]]; do
-        IFS= read -r -t "$ready_s" line <&"$fifo" || fail "$name did not get ready: $line"
+    until [[ $line == listening* ]]; do
+        if [ -n "$line" ]; then echo "$name: $line" >&2; fi
+        IFS= read -r -t "$ready_s" line <&"$fifo" || fail "$name did not get ready"
     done
     cat <&"$fifo" >"$tmp/$name.err" &
     exec {fifo}<&-
