@@ -153,7 +153,7 @@ uint32_t weir_tcp_ack_seq(const struct weir_conn *c)
 void weir_tcp_reset(struct weir_tcp *t, struct weir_conn *c)
 {
     uint32_t none = 0;
-    (void)weir_tcp_segment(t, c, c->tx.nxt, &none, WEIR_TCP_RST | WEIR_TCP_ACK);
+    (void)weir_tcp_segment(t, c, weir_tcp_ack_seq(c), &none, WEIR_TCP_RST | WEIR_TCP_ACK);
 }
 
 /* A segment that no connection sends. */
