@@ -16,7 +16,7 @@
  * of waiting.
  *
  * The starved stand in one queue and are served first come, first served. They try when the memory event
- * comes and whenever the loop has gone round. */
+ * comes and whenever the loop has gone round. No deadline ends them: they wait for us, not for their peer. */
 #include "httpconn.h"
 
 #include <stdlib.h>
