@@ -145,6 +145,11 @@ enum weir_send weir_tcp_segment(struct weir_tcp *t, struct weir_conn *c, uint32_
     return WEIR_SEND_OK;
 }
 
+uint32_t weir_tcp_ack_seq(const struct weir_conn *c)
+{
+    return weir_seq_min(c->tx.nxt, c->tx.una + c->snd_wnd);
+}
+
 void weir_tcp_reset(struct weir_tcp *t, struct weir_conn *c)
 {
     uint32_t none = 0;
