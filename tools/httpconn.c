@@ -16,7 +16,7 @@
  * of waiting.
  *
  * The starved stand in one queue and are served first come, first served. They try when the memory event
- * comes and whenever the loop has gone round. */
+ * comes and whenever the loop has gone round. No deadline ends them: they wait for us, not for their peer. */
 #include "httpconn.h"
 
 #include <stdlib.h>
@@ -285,6 +285,7 @@ static enum outcome do_body(struct weir_site *s, struct weir_httpconn *c)
         c->first_ahead = 0;
         c->n_ahead = got > 0 ? (uint32_t)got : 0;
         if (got < 0) return got == WEIR_ENOMEM ? STARVED : conn_end(s, c, WEIR_CLOSE_ABORT);
+        c->deadline_us = s->now_us + WEIR_HTTPCONN_STALL_US;
     }
     ptrdiff_t taken = weir_writev(s->w, c->id, iov, body_iov(c, iov));
     if (taken < 0) return blocked(s, c, taken);
@@ -400,6 +401,6 @@ void weir_site_sweep(struct weir_site *s)
 {
     for (uint32_t i = 0; i < s->top; i++) {
         struct weir_httpconn *c = &s->conn[i];
-        if (c->state != WEIR_HTTPCONN_FREE && s->now_us >= c->deadline_us) overdue(s, c);
+        if (c->state != WEIR_HTTPCONN_FREE && !c->starved && s->now_us >= c->deadline_us) overdue(s, c);
     }
 }

@@ -256,6 +256,31 @@ static void many_in_little_memory(void **state)
     assert_true(weir_filecache_check(&world.site.cache));
 }
 
+/* The test holds every buffer that files can be read into: connections wait, in order, and go on when it lets
+ * go. */
+static void starved(void **state)
+{
+    static void *held[1024];
+    uint32_t n = 0;
+    (void)state;
+    while (n < 1024 && (held[n] = weir_zalloc(world.server.w, world.site.cache.chunk_bytes)) != NULL)
+        n++;
+    assert_in_range(n, 1, 1023);
+    for (int i = 0; i < 3; i++)
+        ask(i, "GET /big.bin HTTP/1.0\r\n\r\n");
+    while (world.sim.now_us < 2 * WEIR_HTTPCONN_STALL_US)
+        turn();
+    for (int i = 0; i < 3; i++)
+        assert_true(world.site.conn[i].starved && world.site.conn[i].n_ahead == 0);
+    while (n > 0)
+        assert_int_equal(weir_zfree(world.server.w, held[--n]), 0);
+    for (int i = 0; i < 3; i++) {
+        until_ended(&world.client[i]);
+        assert_int_equal(expect(&world.client[i], 0, "200", big, BIG_BYTES), world.client[i].out_bytes);
+    }
+    assert_int_equal(world.site.starved_head, UINT32_MAX);
+}
+
 /* One that reads nothing holds what it has, and is reset when nothing has moved for a minute. The others go
  * on. */
 static void stalled(void **state)
@@ -345,6 +370,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(pipelined, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_in_little_memory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(starved, set_up, tear_down),
         cmocka_unit_test_setup_teardown(stalled, set_up, tear_down),
         cmocka_unit_test_setup_teardown(shrinks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(half_a_request, set_up, tear_down),
