@@ -145,10 +145,16 @@ enum weir_send weir_tcp_segment(struct weir_tcp *t, struct weir_conn *c, uint32_
     return WEIR_SEND_OK;
 }
 
+uint32_t weir_tcp_bare_seq(const struct weir_conn *c)
+{
+    uint32_t edge = c->tx.una + c->snd_wnd;
+    return weir_seq_lt(edge, c->tx.nxt) && weir_tcp_synchronised(c) ? edge : c->tx.nxt;
+}
+
 void weir_tcp_reset(struct weir_tcp *t, struct weir_conn *c)
 {
     uint32_t none = 0;
-    (void)weir_tcp_segment(t, c, c->tx.nxt, &none, WEIR_TCP_RST | WEIR_TCP_ACK);
+    (void)weir_tcp_segment(t, c, weir_tcp_bare_seq(c), &none, WEIR_TCP_RST | WEIR_TCP_ACK);
 }
 
 /* A segment that no connection sends. */
