@@ -279,9 +279,9 @@ void weir_conn_block(struct weir_tcp *t, struct weir_conn *c)
     t->blocked_first = weir_conn_index(t, c) + 1;
 }
 
-void weir_conn_memwait(struct weir_tcp *t, struct weir_conn *c)
+void weir_conn_memwait(struct weir_tcp *t, struct weir_conn *c, bool copies)
 {
-    c->flags |= WEIR_C_ARM_WRITE;
+    c->flags = (c->flags & ~(uint32_t)WEIR_C_MEMCOPY) | WEIR_C_ARM_WRITE | (copies ? WEIR_C_MEMCOPY : 0);
     if (c->flags & WEIR_C_MEMWAIT) return;
     c->flags |= WEIR_C_MEMWAIT;
     APPEND(t, t->memwait_first, t->memwait_last, memwait_next, c);
@@ -305,18 +305,23 @@ void weir_tcp_unblock(struct weir_tcp *t)
     }
 }
 
+/* Hysteresis: a sixteenth of the descriptors must be back before anybody is woken, and a segment for copies before
+ * those are who copy. Who writes by reference does not wait for that: the segments may all lie with the application,
+ * which gives them back when they are written. */
 void weir_tcp_memory(struct weir_tcp *t)
 {
-    /* Hysteresis: a sixteenth of the descriptors and a segment for copies must be back before anybody is
-     * woken. */
-    while (t->memwait_first) {
-        uint32_t left = weir_cells_left(&t->mem.pbufs);
-        if (left <= t->mem.pbufs.count / 16 ||
-            !weir_zpool_can(t->mem.z, weir_zpool_class_for(t->mem.z, t->warm.zbuf_bytes), WEIR_TAKE_COPY, 1))
-            return;
-        struct weir_conn *c = &t->conn[t->memwait_first - 1];
-        t->memwait_first = c->memwait_next;
-        if (!t->memwait_first) t->memwait_last = 0;
+    uint32_t at = t->memwait_first;
+    if (!at || weir_cells_left(&t->mem.pbufs) <= t->mem.pbufs.count / 16) return;
+    unsigned cls = weir_zpool_class_for(t->mem.z, t->warm.zbuf_bytes);
+    bool zbuf = t->warm.left > 0 || weir_zpool_can(t->mem.z, cls, WEIR_TAKE_COPY, 1);
+    t->memwait_first = t->memwait_last = 0;
+    while (at) {
+        struct weir_conn *c = &t->conn[at - 1];
+        at = c->memwait_next;
+        if ((c->flags & WEIR_C_MEMCOPY) && !zbuf) {
+            APPEND(t, t->memwait_first, t->memwait_last, memwait_next, c);
+            continue;
+        }
         c->flags &= ~(uint32_t)WEIR_C_MEMWAIT;
         weir_conn_writable(t, c);
     }
