@@ -306,6 +306,7 @@ void weir_listener_event(struct weir_tcp *t, struct weir_listener *l)
 
 void weir_tcp_unblock(struct weir_tcp *t)
 {
+    t->blocked_room = false;
     while (t->blocked_first) {
         struct weir_conn *c = &t->conn[t->blocked_first - 1];
         t->blocked_first = c->blocked_next;
