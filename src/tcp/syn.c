@@ -62,8 +62,8 @@ enum weir_verdict weir_tcp_listen_input(struct weir_tcp *t, struct weir_listener
 
     const struct weir_rxpkt *pkt = s->pkt;
     uint32_t next_hop = pkt->ip.src;
-    (void)weir_ip4_route(t->ip, pkt->ip.src, &next_hop);
-    c->ifc = (uint8_t)(pkt->ifc - t->ip->ifc);
+    const struct weir_ifc *ifc = weir_ip4_route(t->ip, pkt->ip.src, &next_hop);
+    c->ifc = (uint8_t)((ifc ? ifc : pkt->ifc) - t->ip->ifc);
     c->next_hop = next_hop;
     c->laddr = pkt->ip.dst;
     c->raddr = pkt->ip.src;
