@@ -163,7 +163,7 @@ static enum weir_verdict conn_input(struct weir_tcp *t, struct weir_conn *c, str
 
 /* RFC 9293 3.6.1 and 3.10.7.4, TIME-WAIT: a FIN sent again starts the time anew; a new SYN that is later by
  * sequence number or timestamp may open the connection again (RFC 6191). true: go on to the listener. */
-static bool tw_input(struct weir_tcp *t, struct weir_tw *w, const struct weir_seg *s)
+static bool tw_input(struct weir_tcp *t, struct weir_tw *w, struct weir_seg *s)
 {
     if (s->h.flags & WEIR_TCP_RST) {
         if (s->seq == w->rcv_nxt) return false; /* RFC 1337: a reset does not end TIME-WAIT */
@@ -174,7 +174,9 @@ static bool tw_input(struct weir_tcp *t, struct weir_tw *w, const struct weir_se
     if (syn) {
         bool later = w->ts && (s->h.opts & WEIR_TCPOPT_TS) ? weir_seq_lt(w->ts_recent, s->h.tsval)
                                                            : weir_seq_lt(w->rcv_nxt, s->seq);
-        if (later) {
+        if (later && weir_listener_lookup(t, w->laddr, w->lport)) {
+            s->reopens = true;
+            s->after = w->snd_nxt + 1;
             weir_tw_drop(t, w);
             return true;
         }
