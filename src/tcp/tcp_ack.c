@@ -12,10 +12,11 @@ static bool fin_acked(const struct weir_conn *c)
 static void take_rtt(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s,
                      const struct weir_txack *ta)
 {
-    if (ta->sample) {
+    if (ta->sample && !ta->resent) {
         weir_tcp_rtt(t, c, (uint32_t)t->now_us - ta->sent_us);
     } else if ((c->flags & WEIR_C_TS) && (s->h.opts & WEIR_TCPOPT_TS) && s->h.tsecr) {
-        /* All of it was sent twice: only the echoed timestamp tells which one this answers. */
+        /* Some of it was sent twice: the rest waited for that, and only the echoed timestamp tells what this
+         * answers. */
         uint32_t ms = t->now_ms - (s->h.tsecr - c->ts_offset);
         if (ms < t->conf->rto_max_us / 1000) weir_tcp_rtt(t, c, ms * 1000 + 500);
     }

@@ -134,7 +134,7 @@ static inline struct weir_conn *fx_conn(uint16_t rport)
 static inline struct weir_conn *fx_established(uint16_t rport)
 {
     struct weir_conn *c = fx_conn(rport);
-    weir_tcp_begin(&fx.t, c, FX_IRS);
+    weir_tcp_begin(&fx.t, c, weir_tcp_isn(&fx.t, c->laddr, c->lport, c->raddr, c->rport), FX_IRS);
     c->iss = FX_ISS;
     c->recover = c->iss;
     weir_txlist_init(&c->tx, c->iss + 1, (uint16_t)fx.conf.txrecs_conn);

@@ -109,6 +109,13 @@ static bool worthwhile(const struct weir_conn *c, uint32_t bytes, uint32_t avail
     return bytes > 0 && bytes >= c->max_snd_wnd / 2;
 }
 
+/* Whether a last segment that is not full must wait behind the full ones of the same large segment. */
+static bool tail_waits(const struct weir_conn *c)
+{
+    if (c->sq.closed) return false;
+    return (c->flags & WEIR_C_CORK) || (!(c->flags & WEIR_C_NODELAY) && c->tx.una != c->tx.nxt);
+}
+
 static bool fin_sent(const struct weir_conn *c)
 {
     return c->sq.closed && c->tx.nxt == c->sq.end + 1;
@@ -127,7 +134,7 @@ static bool choose_new(struct weir_tcp *t, const struct weir_conn *c, uint32_t *
         room = weir_max_u32(room, mss);
     }
     uint32_t n = weir_min_u32(weir_min_u32(avail, wnd), weir_min_u32(room, weir_tcp_segment_max(t, c)));
-    if (n > mss && n < avail) n -= n % mss;
+    if (n > mss && (n < avail || tail_waits(c))) n -= n % mss;
     *bytes = n;
     *fin = c->sq.closed && n == avail && wnd > n;
     if (n == 0 && !*fin) return false;

@@ -69,7 +69,7 @@ int weir_tcp_connect(struct weir_tcp *t, uint32_t raddr, uint16_t rport, const s
         if (o->sndbuf_bytes) c->sndbuf = o->sndbuf_bytes;
         c->flags |= (o->nodelay ? WEIR_C_NODELAY : 0) | (o->keepalive ? WEIR_C_KEEPALIVE : 0);
     }
-    weir_tcp_begin(t, c, 0);
+    weir_tcp_begin(t, c, weir_tcp_isn(t, c->laddr, c->lport, raddr, rport), 0);
     c->rcv_nxt = c->rcv_adv = 0;
     c->state = WEIR_TCP_SYN_SENT;
     weir_conn_hash(t, c);
