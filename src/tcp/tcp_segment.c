@@ -22,12 +22,16 @@ uint32_t weir_tcp_segment_max(const struct weir_tcp *t, const struct weir_conn *
     return room < 2 * mss ? mss : room - room % mss;
 }
 
+static uint32_t buffer_end(const struct weir_conn *c)
+{
+    uint32_t held = c->rq.bytes + c->lent;
+    return c->rcv_nxt + (c->rcvbuf > held ? c->rcvbuf - held : 0);
+}
+
 /* RFC 9293 3.8.6.2.2: the right edge moves only by a worthwhile step, and never left. */
 static uint32_t right_edge(const struct weir_conn *c)
 {
-    uint32_t held = c->rq.bytes + c->lent;
-    uint32_t space = c->rcvbuf > held ? c->rcvbuf - held : 0;
-    uint32_t edge = c->rcv_nxt + space;
+    uint32_t edge = buffer_end(c);
     uint32_t step = weir_min_u32(c->mss, c->rcvbuf / 2);
     return weir_seq_lt(edge, c->rcv_adv + step) ? c->rcv_adv : edge;
 }
@@ -44,8 +48,12 @@ uint16_t weir_tcp_window(struct weir_tcp *t, struct weir_conn *c)
     uint32_t edge = right_edge(c);
     uint32_t left = edge - c->rcv_nxt;
     uint32_t wnd = left >> c->rcv_wscale;
-    /* Rounding down could take back what was promised: round up then (RFC 7323 2.4). */
-    if (weir_seq_lt(c->rcv_nxt + (wnd << c->rcv_wscale), c->rcv_adv)) wnd++;
+    /* Rounding down could take back what was promised: round up then, but only once past the end of the
+     * buffer. Else each short segment would push the edge on and the window would never shut; what is told
+     * may be less than a unit short of what is promised, and the promise is kept (RFC 7323 2.4). */
+    if (weir_seq_lt(c->rcv_nxt + (wnd << c->rcv_wscale), c->rcv_adv) &&
+        weir_seq_leq(c->rcv_adv, buffer_end(c)))
+        wnd++;
     if (wnd > 65535) wnd = 65535;
     c->rcv_adv = weir_seq_max(c->rcv_adv, c->rcv_nxt + (wnd << c->rcv_wscale));
     if (wnd == 0 && !(c->flags & WEIR_C_SHUT)) t->stats->window_shut++;
