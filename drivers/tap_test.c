@@ -236,6 +236,28 @@ static void test_no_read_while_the_ladder_is_short(void **state)
     assert_int_equal(tap.dev.rx_dropped, 0);
 }
 
+/* The kernel cuts what does not fit and says nothing; somebody may have raised the MTU. */
+static void test_cut_frames_are_dropped(void **state)
+{
+    (void)state;
+    open_tap(0);
+    int s = socket(AF_INET, SOCK_DGRAM, 0);
+    struct ifreq r = {.ifr_mtu = 9000};
+    memcpy(r.ifr_name, IFACE, sizeof IFACE);
+    assert_int_equal(ioctl(s, SIOCSIFMTU, &r), 0);
+    close(s);
+    open_sock();
+    post();
+    static uint8_t p[sizeof(struct virtio_net_hdr) + 5000];
+    p[sizeof(struct virtio_net_hdr) + 12] = 8;
+    assert_int_equal(send(sock, p, sizeof p, 0), sizeof p);
+    assert_int_equal(send(sock, p, 200, 0), 200);
+    struct weir_frame f[4];
+    assert_int_equal(receive(f, 4), 1);
+    assert_int_equal(f[0].bytes, 200 - sizeof(struct virtio_net_hdr));
+    assert_int_equal(tap.dev.rx_dropped, 1);
+}
+
 /* ---- large segments ---- */
 
 static void test_large_segment_in(void **state)
@@ -451,6 +473,7 @@ int main(void)
         TAP_TEST(test_ladder_grows),
         TAP_TEST(test_small_frames_take_small_buffers),
         TAP_TEST(test_no_read_while_the_ladder_is_short),
+        TAP_TEST(test_cut_frames_are_dropped),
         TAP_TEST(test_large_segment_in),
         TAP_TEST(test_large_segment_in_without_offloads),
         TAP_TEST(test_large_segment_out),

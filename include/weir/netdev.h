@@ -58,7 +58,7 @@ struct weir_frame {
 
 enum weir_link { WEIR_LINK_ETHER = 1, WEIR_LINK_RAW_IP = 2 };
 
-/* Known before open; open may only narrow them. */
+/* Known before open; open may only narrow them, and close puts back what open took of the offloads. */
 struct weir_netdev_caps {
     uint16_t max_pieces;      /* of one transmitted frame, 1 to WEIR_FRAME_PIECES_MAX */
     uint16_t mtu;             /* bytes of an IP packet that is not cut by the device */
@@ -100,8 +100,8 @@ struct weir_netdev_ops {
     int (*rx_post)(struct weir_netdev *, void *addr, uint32_t bytes);
 
     /* Up to n received frames. The posted buffers that they lie in are no longer the device's: pieces begin
-     * at the address that was posted, in posting order within a frame. A device whose posted buffers could
-     * cut a frame receives none until enough are posted. Never blocks. */
+     * at the address that was posted, in any order of posting. A device whose posted buffers could cut a
+     * frame receives none until enough are posted. Never blocks. */
     unsigned (*rx_burst)(struct weir_netdev *, struct weir_frame *out, unsigned n);
 
     /* Frames that tx_burst would accept now. */

@@ -22,7 +22,7 @@ void weir_tcp_dupack(struct weir_tcp *t, struct weir_conn *c)
     t->stats->dup_acks++;
     if (c->flags & WEIR_C_RTO) return; /* what is out was sent again; these are its echoes */
     if (c->flags & WEIR_C_RECOVERY) {
-        c->cwnd += mss; /* a segment has left the network */
+        c->cwnd = weir_min_u32(c->cwnd + mss, WEIR_CWND_MAX); /* a segment has left the network */
         weir_conn_dirty(t, c);
         return;
     }
@@ -37,11 +37,8 @@ void weir_tcp_dupack(struct weir_tcp *t, struct weir_conn *c)
         }
         return;
     }
-    /* RFC 6582 3.2 step 2: not again for losses of the window that was already recovered. */
-    if (!weir_seq_lt(c->recover, c->tx.una)) {
-        c->dupacks = 0;
-        return;
-    }
+    /* RFC 6582 3.2 step 2, not again for losses of a window that was recovered, needs no comparison here: both
+     * flags stand until `recover` is acknowledged. */
     uint32_t flight = c->tx.nxt - c->tx.una;
     t->stats->fast_recoveries++;
     weir_cc_newreno.lost(c, flight);

@@ -75,7 +75,8 @@ static enum weir_verdict unacceptable(struct weir_tcp *t, struct weir_conn *c, c
 static void update_ts_recent(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s)
 {
     if (!(c->flags & WEIR_C_TS) || !(s->h.opts & WEIR_TCPOPT_TS)) return;
-    if (weir_seq_lt(s->h.tsval, c->ts_recent) || weir_seq_lt(c->last_ack_sent, s->seq)) return;
+    bool old = t->now_ms - c->ts_recent_ms > PAWS_IDLE_MS;
+    if ((!old && weir_seq_lt(s->h.tsval, c->ts_recent)) || weir_seq_lt(c->last_ack_sent, s->seq)) return;
     c->ts_recent = s->h.tsval;
     c->ts_recent_ms = t->now_ms;
 }
@@ -159,8 +160,8 @@ static bool tw_input(struct weir_tcp *t, struct weir_tw *w, const struct weir_se
     }
     bool syn = (s->h.flags & (WEIR_TCP_SYN | WEIR_TCP_ACK)) == WEIR_TCP_SYN;
     if (syn) {
-        bool later = w->ts && (s->h.opts & WEIR_TCPOPT_TS) ? weir_seq_lt(w->ts_recent, s->h.tsval)
-                                                           : weir_seq_lt(w->rcv_nxt, s->seq);
+        bool by_ts = w->ts && (s->h.opts & WEIR_TCPOPT_TS) && s->h.tsval != w->ts_recent;
+        bool later = by_ts ? weir_seq_lt(w->ts_recent, s->h.tsval) : weir_seq_lt(w->rcv_nxt, s->seq);
         if (later) {
             weir_tw_drop(t, w);
             return true;

@@ -11,6 +11,12 @@
 
 enum sent { SENT, NOTHING, BLOCKED };
 
+static void wait_for(struct weir_tcp *t, struct weir_conn *c, enum weir_send why)
+{
+    if (why != WEIR_SEND_WAIT_NEIGH) t->blocked_room = true;
+    weir_conn_block(t, c);
+}
+
 /* What weir_tcp_segment's refusal means for the connection. */
 static enum sent refused(struct weir_tcp *t, struct weir_conn *c, enum weir_send why)
 {
@@ -20,7 +26,7 @@ static enum sent refused(struct weir_tcp *t, struct weir_conn *c, enum weir_send
         if (!(c->flags & WEIR_C_TIMING)) weir_tcp_rexmt_start(t, c);
         return NOTHING;
     }
-    weir_conn_block(t, c);
+    wait_for(t, c, why);
     return BLOCKED;
 }
 
@@ -177,8 +183,9 @@ void weir_tcp_output(struct weir_tcp *t, struct weir_conn *c)
     }
     if (r != BLOCKED && (c->flags & WEIR_C_ACK_NOW) && c->state >= WEIR_TCP_SYN_RECEIVED) {
         uint32_t none = 0;
-        enum weir_send s = weir_tcp_segment(t, c, c->tx.nxt, &none, WEIR_TCP_ACK);
-        if (s != WEIR_SEND_OK) (void)refused(t, c, s);
+        enum weir_send s = weir_tcp_segment(t, c, weir_tcp_bare_seq(c), &none, WEIR_TCP_ACK);
+        /* Nobody answers an acknowledgement, so no timer counts: the peer's next segment asks for it again. */
+        if (s != WEIR_SEND_OK && s != WEIR_SEND_NO_ROUTE && s != WEIR_SEND_NO_NEIGH) wait_for(t, c, s);
     }
     if (r != BLOCKED) c->flags &= ~(uint32_t)WEIR_C_FORCE;
     maybe_persist(t, c);
