@@ -111,7 +111,7 @@ static void small_segments_fill_the_buffer_and_no_more(void **state)
         assert_true(unit > 1);
         while ((wnd = (uint32_t)weir_tcp_window(&fx.t, c) << c->rcv_wscale) > 0) {
             arrive(c, weir_min_u32(n, wnd));
-            assert_true(c->rq.bytes < 200000 + unit);
+            assert_true(c->rq.bytes <= 200000);
         }
         assert_true(c->rq.bytes > 200000 - 2 * unit);
         let_go(c);
@@ -130,13 +130,10 @@ static void one_window_step(struct weir_sim *sim, struct weir_conn *c, uint32_t 
         c->rq.bytes = 0;
     if (test_below(sim, 4) == 0) return; /* not every change is told */
     uint32_t told = c->rcv_nxt + ((uint32_t)weir_tcp_window(&fx.t, c) << c->rcv_wscale);
-    assert_false(weir_seq_lt(c->rcv_adv, adv));  /* what was promised once is taken */
-    assert_false(weir_seq_lt(c->rcv_adv, told)); /* and what is told is promised */
-    /* Rounding tells less than one unit too little, and that only where there is no room for more, */
-    assert_true(c->rcv_adv - told < unit);
-    if (weir_seq_leq(adv, buffer_end(c))) assert_int_equal(told, c->rcv_adv);
-    /* and promises less than one unit beyond the buffer. */
-    assert_true((int32_t)(c->rcv_adv - buffer_end(c)) < (int32_t)unit);
+    assert_false(weir_seq_lt(c->rcv_adv, adv));           /* what was promised once is taken */
+    assert_false(weir_seq_lt(c->rcv_adv, told));          /* and what is told is promised */
+    assert_true(c->rcv_adv - told < unit);                /* but for less than one unit, by rounding */
+    assert_false(weir_seq_lt(buffer_end(c), c->rcv_adv)); /* and there is room for all of it */
 }
 
 /* Over random arrivals and reads, at every scale. */
