@@ -197,7 +197,7 @@ static void put(struct weir_conn *c, enum list which)
         weir_conn_block(&fx.t, c);
         break;
     case MEMWAIT:
-        weir_conn_memwait(&fx.t, c);
+        weir_conn_memwait(&fx.t, c, false);
         break;
     default:
         c->listener = 1;
@@ -342,7 +342,7 @@ static void memory_wakes_in_order(void **state)
     for (unsigned i = 0; i < 3; i++) {
         c[i] = fx_established((uint16_t)(1000 + i));
         c[i]->flags &= ~(uint32_t)WEIR_C_ARM_WRITE;
-        weir_conn_memwait(&fx.t, c[i]);
+        weir_conn_memwait(&fx.t, c[i], false);
     }
     uint32_t used = fx.t.mem.pbufs.used;
     fx.t.mem.pbufs.used = fx.t.mem.pbufs.count - fx.t.mem.pbufs.count / 16;
