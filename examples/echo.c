@@ -1,80 +1,63 @@
-/* echo.c: a TCP echo server without a copy. What was received is lent by weir_read, written as it is, and freed.
- *   echo --dev tap:weir0 --addr 10.9.0.2/24 --host 10.9.0.1/24 [--port 7] */
-#include <getopt.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <weir/tap.h>
-#include <weir/weir.h>
+/* echo.c: a TCP echo server without a copy. What was received is lent by weir_read, written as it is, and
+ * freed. echo --dev tap:weir0 --addr 10.9.0.2/24 --host 10.9.0.1/24 [--port 7] */
+#include "example.h"
 
-#define CONNS 1024
-
-static struct conn { /* found by the number that its events carry; 0 is the listener's */
+static struct conn { /* found by the number that its events carry */
     weir_id id;
-    struct weir_iov piece; /* lent and not yet written to its end */
-} conn[CONNS + 1];
-static struct weir *stack;
-static volatile sig_atomic_t stopping;
+    struct weir_iov piece; /* lent, and not yet written to its end */
+} conn[EXAMPLE_CONNS + 1];
 
-static void on_signal(int number)
+static void drop(struct weir *w, struct conn *c, enum weir_close_how how)
 {
-    (void)number;
-    stopping = 1;
-    weir_wake(stack);
-}
-
-static _Noreturn void die(const char *what, const char *why)
-{
-    fprintf(stderr, "echo: %s: %s\n", what, why);
-    exit(1);
-}
-
-static void drop(struct conn *c, enum weir_close_how how)
-{
-    if (c->piece.len > 0)
-        weir_zfree(stack, c->piece.base);
-    weir_close(stack, c->id, how);
+    if (c->piece.len > 0) weir_zfree(w, c->piece.base);
+    weir_close(w, c->id, how);
     *c = (struct conn){0};
 }
 
-/* Echoes as far as it gets; an event follows wherever it stops, but for WEIR_ENOMEM of weir_read: returned as 1. */
-static int echo(struct conn *c)
+/* Sends back as much as there is and as there is room for. */
+static void echo(struct weir *w, struct conn *c)
 {
     for (;;) {
-        int n = c->piece.len > 0 ? 1 : weir_read(stack, c->id, &c->piece, 1);
-        ptrdiff_t sent = n > 0 ? weir_write(stack, c->id, c->piece.base, c->piece.len) : n;
-        if (n == 0) /* the peer has ended, and so do we, when all is sent */
-            drop(c, WEIR_CLOSE_GRACEFUL);
-        else if (sent < 0 && sent != WEIR_EAGAIN && sent != WEIR_ENOMEM)
-            drop(c, WEIR_CLOSE_ABORT);
-        if (sent <= 0)
-            return n == WEIR_ENOMEM;
-        if ((size_t)sent == c->piece.len) /* the stack holds what is in flight by itself */
-            weir_zfree(stack, c->piece.base);
-        c->piece.base = (uint8_t *)c->piece.base + sent;
-        c->piece.len -= (size_t)sent;
+        ptrdiff_t n = c->piece.len > 0 ? 1 : weir_read(w, c->id, &c->piece, 1);
+        if (n > 0) n = weir_write(w, c->id, c->piece.base, c->piece.len);
+        if (n == WEIR_EAGAIN || n == WEIR_ENOMEM) return; /* an event follows */
+        if (n <= 0) { /* the peer has ended, and so do we when all is sent; or the connection has failed */
+            drop(w, c, n == 0 ? WEIR_CLOSE_GRACEFUL : WEIR_CLOSE_ABORT);
+            return;
+        }
+        if ((size_t)n == c->piece.len)
+            weir_zfree(w, c->piece.base); /* in flight it is the stack's: the last acknowledgement frees it */
+        c->piece.base = (uint8_t *)c->piece.base + n;
+        c->piece.len -= (size_t)n;
     }
 }
 
-static void accept_all(weir_id listener)
+static void accept_all(struct weir *w, weir_id listener)
 {
-    uint64_t i = 1;
-    for (weir_id id; weir_accept(stack, listener, &id, NULL) == 0; echo(&conn[i])) {
-        while (i < CONNS && conn[i].id != 0)
+    int i = 1;
+    for (weir_id id; weir_accept(w, listener, &id, NULL) == 0;) {
+        while (i < EXAMPLE_CONNS && conn[i].id != 0)
             i++;
-        conn[i].id = id; /* there is a place: the instance has no more connections than we */
-        weir_set(stack, id, WEIR_OPT_USER, (intptr_t)i);
+        conn[i].id = id; /* the place is free: the instance has no more connections than there are places */
+        weir_set(w, id, WEIR_OPT_USER, i);
+        echo(w, &conn[i]);
     }
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"dev", 1, 0, 'd'}, {"addr", 1, 0, 'a'}, {"host", 1, 0, 'h'}, {"port", 1, 0, 'p'}, {0}};
-    const char *dev = "", *host = NULL;
-    struct weir_ifaddr ifaddr = {0};
-    struct weir_addr any = {.family = WEIR_IP4, .port = 7};
-    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+    struct weir_event event[64];
+    weir_id listener;
+    struct weir *w = example_start(argc, argv, "7", NULL, &listener);
+    for (int n = 0; n >= 0 && !example_stopping;) {
+        n = weir_poll(w, event, 64, -1);
+        for (int i = 0; i < n; i++) {
+            struct conn *c = &conn[event[i].user];
+            if (event[i].id == listener)
+                accept_all(w, listener);
+            else if (event[i].user != 0 && c->id == event[i].id)
+                echo(w, c);
+        }
     }
-    (void)dev; (void)host; (void)ifaddr; (void)any;
-    return 0;
+    return weir_stop(w) != 0;
 }

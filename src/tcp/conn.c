@@ -31,7 +31,7 @@ void weir_tcp_carve(struct weir_tcp *t, struct weir_carve *cv, const struct weir
                                     _Alignof(struct weir_txrec), WEIR_AREA_FAST);
     t->conn =
         weir_carve(cv, "conns", "connections", conf->conns, sizeof(struct weir_conn), 64, WEIR_AREA_FAST);
-    t->bucket = weir_carve(cv, "conn-table", "table of addresses and ports", buckets, sizeof(uint32_t), 64,
+    t->bucket = weir_carve(cv, "conn_table", "table of addresses and ports", buckets, sizeof(uint32_t), 64,
                            WEIR_AREA_FAST);
     t->node = weir_carve(cv, "timers", "timing wheel entries", conf->conns, sizeof(struct weir_wheel_node),
                          _Alignof(struct weir_wheel_node), WEIR_AREA_FAST);
@@ -39,7 +39,7 @@ void weir_tcp_carve(struct weir_tcp *t, struct weir_carve *cv, const struct weir
                         _Alignof(struct weir_listener), WEIR_AREA_FAST);
     t->tw = weir_carve(cv, "timewait", "connections in TIME-WAIT", conf->timewait, sizeof(struct weir_tw), 64,
                        WEIR_AREA_SLOW);
-    t->tw_bucket = weir_carve(cv, "timewait-table", "table of TIME-WAIT", conf->timewait ? tw_buckets : 0,
+    t->tw_bucket = weir_carve(cv, "timewait_table", "table of TIME-WAIT", conf->timewait ? tw_buckets : 0,
                               sizeof(uint32_t), 64, WEIR_AREA_SLOW);
     t->bucket_mask = buckets - 1;
     t->tw_mask = tw_buckets - 1;

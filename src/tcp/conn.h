@@ -110,6 +110,7 @@ struct weir_conn {
     uint8_t keep_probes;
     uint8_t probes;   /* zero-window probes sent since the window closed */
     uint8_t syn_opts; /* what the peer's SYN offered, enum weir_tcpopt */
+    uint32_t limited; /* of what is out, sent by limited transmit since an acknowledgement was new */
 };
 
 struct weir_listener {

@@ -172,8 +172,8 @@ static bool tw_input(struct weir_tcp *t, struct weir_tw *w, struct weir_seg *s)
     }
     bool syn = (s->h.flags & (WEIR_TCP_SYN | WEIR_TCP_ACK)) == WEIR_TCP_SYN;
     if (syn) {
-        bool later = w->ts && (s->h.opts & WEIR_TCPOPT_TS) ? weir_seq_lt(w->ts_recent, s->h.tsval)
-                                                           : weir_seq_lt(w->rcv_nxt, s->seq);
+        bool by_ts = w->ts && (s->h.opts & WEIR_TCPOPT_TS) && s->h.tsval != w->ts_recent;
+        bool later = by_ts ? weir_seq_lt(w->ts_recent, s->h.tsval) : weir_seq_lt(w->rcv_nxt, s->seq);
         if (later && weir_listener_lookup(t, w->laddr, w->lport)) {
             s->reopens = true;
             s->after = w->snd_nxt + 1;

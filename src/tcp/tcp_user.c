@@ -172,7 +172,8 @@ int weir_tcp_close(struct weir_tcp *t, weir_id id, enum weir_close_how how)
     default:
         break;
     }
-    /* A FIN can't be queued behind a SYN that is not acknowledged: both ends opened at once, and this one gave up. */
+    /* A FIN can't be queued behind a SYN that is not acknowledged: both ends opened at once, and this one
+     * gave up. */
     if (how == WEIR_CLOSE_ABORT || unread || c->state == WEIR_TCP_SYN_RECEIVED) {
         weir_conn_abort(t, c, WEIR_ECONNABORTED);
         return 0;

@@ -541,6 +541,43 @@ CASE(stop_resets_every_connection)
         check((take()->flags & SEG_RST) != 0);
 }
 
+/* Two ends in TIME-WAIT must not answer each other's acknowledgements for ever. */
+CASE(time_wait_is_silent_at_acks)
+{
+    START();
+    passive_open("<mss 1460>");
+    to_time_wait();
+    inject(". 2:2 ack 2");
+    silent(100);
+    flow(1);
+    passive_open("<mss 1460>");
+    shut(); /* the same while the application still holds the id */
+    expect("F. 1:1 ack 1");
+    inject("F. 1:1 ack 2");
+    expect(". 2:2 ack 2");
+    inject(". 2:2 ack 2");
+    silent(100);
+}
+
+/* A soft error while it was opened does not turn an orderly end into a failure. */
+CASE(soft_error_before_opening_is_forgotten_at_the_end)
+{
+    START();
+    connect_out(NULL);
+    expect("S 0:0 <mss 1460,...>");
+    inject_icmp(3, 1, 0, 0);
+    inject("S. 0:0 ack 1 <mss 1460>");
+    expect(". 1:1 ack 1");
+    inject("F. 1:1 ack 1");
+    expect_acked(2, 45);
+    shut();
+    expect("F. 1:1 ack 2");
+    inject(". 2:2 ack 2");
+    expect_no_event(WEIR_EV_ERROR);
+    expect_event(WEIR_EV_CLOSED);
+    read_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -580,6 +617,8 @@ int main(void)
         T(id_is_valid_until_closed),
         T(two_connections_are_aborted_apart),
         T(stop_resets_every_connection),
+        T(time_wait_is_silent_at_acks),
+        T(soft_error_before_opening_is_forgotten_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -522,6 +522,25 @@ CASE(large_stream_by_reference)
     check_eq(stats().retransmits, 0);
 }
 
+/* Two ends whose windows are both shut: a probing byte is out that the peer did not take. Acknowledgements
+ * must not stand behind it, for a shut window takes a segment only at its very edge (RFC 9293 3.10.7.4). */
+CASE(ack_while_probing_stays_inside_the_window)
+{
+    START(.delack_off = true);
+    passive_open("<mss 1460>");
+    inject(". 1:1 ack 1 win 0");
+    write_bytes(100);
+    await_segment(5100);
+    check(is_probe(1));
+    inject(". 1:1 ack 1 win 0");
+    inject("P. 1:11 ack 1 win 0");
+    expect_either(". 1:1 ack 11", ". 0:0 ack 11");
+    read_bytes(10);
+    inject(". 11:11 ack 1 win 65535");
+    expect("P. 1:101 ack 11");
+    inject(". 11:11 ack 101 win 65535");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -554,6 +573,7 @@ int main(void)
         T(device_that_refuses_frames_loses_nothing),
         T(device_that_takes_one_frame_at_a_time),
         T(large_stream_by_reference),
+        T(ack_while_probing_stays_inside_the_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
