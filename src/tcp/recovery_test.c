@@ -295,7 +295,7 @@ static void timeout_of_a_syn(void **state)
 {
     (void)state;
     struct weir_conn *c = fx_conn(1000);
-    weir_tcp_begin(&fx.t, c, 0);
+    weir_tcp_begin(&fx.t, c, FX_ISS, 0);
     c->state = WEIR_TCP_SYN_SENT;
     weir_tcp_timeout(&fx.t, c);
     assert_int_equal(c->tx.lost, 0);

@@ -15,7 +15,7 @@ static struct weir_conn *receiver(uint32_t rcvbuf)
 {
     struct weir_conn *c = fx_conn(1000);
     c->rcvbuf = rcvbuf;
-    weir_tcp_begin(&fx.t, c, FX_IRS);
+    weir_tcp_begin(&fx.t, c, FX_ISS, FX_IRS);
     c->rcv_adv = c->rcv_nxt + weir_min_u32(rcvbuf, 65535); /* what the SYN said */
     return c;
 }
