@@ -315,9 +315,9 @@ void weir_tcp_unblock(struct weir_tcp *t)
     }
 }
 
-/* Hysteresis: a sixteenth of the descriptors must be back before anybody is woken, and a segment for copies before
- * those are who copy. Who writes by reference does not wait for that: the segments may all lie with the application,
- * which gives them back when they are written. */
+/* Hysteresis: a sixteenth of the descriptors must be back before anybody is woken, and a segment for copies
+ * before those are who copy. Who writes by reference does not wait for that: the segments may all lie with
+ * the application, which gives them back when they are written. */
 void weir_tcp_memory(struct weir_tcp *t)
 {
     uint32_t at = t->memwait_first;

@@ -68,8 +68,8 @@ enum weir_send weir_tcp_segment(struct weir_tcp *, struct weir_conn *, uint32_t 
 uint32_t weir_tcp_segment_max(const struct weir_tcp *, const struct weir_conn *);
 /* MSS less the options that every segment carries. */
 uint32_t weir_tcp_eff_mss(const struct weir_conn *);
-/* The number for a segment without payload: SND.NXT, or the window's edge when a probe or a window that was taken back
- * put SND.NXT behind it. What lies behind the edge a peer does not accept. */
+/* The number for a segment without payload: SND.NXT, or the window's edge when a probe or a window that was
+ * taken back put SND.NXT behind it. What lies behind the edge a peer does not accept. */
 uint32_t weir_tcp_bare_seq(const struct weir_conn *);
 /* A reset for a connection. */
 void weir_tcp_reset(struct weir_tcp *, struct weir_conn *);

@@ -124,8 +124,8 @@ bool weir_tcp_ack_input(struct weir_tcp *t, struct weir_conn *c, struct weir_seg
         t->stats->drops[WEIR_DROP_TCP_ACK]++;
         return false;
     }
-    /* An answer, even with the window shut: the peer lives (RFC 9293 3.8.6.1). Where nobody waits any more its
-     * patience ends: a peer could hold our memory for ever. */
+    /* An answer, even with the window shut: the peer lives (RFC 9293 3.8.6.1). Where nobody waits any more
+     * its patience ends: a peer could hold our memory for ever. */
     if (((c->flags & WEIR_C_PERSIST) || s->wnd == 0) && !(c->flags & WEIR_C_DETACHED)) c->retries = 0;
     if (weir_seq_lt(c->tx.una, s->h.ack)) {
         new_ack(t, c, s);

@@ -191,7 +191,8 @@ void weir_tcp_output(struct weir_tcp *t, struct weir_conn *c)
     if (r != BLOCKED && (c->flags & WEIR_C_ACK_NOW) && c->state >= WEIR_TCP_SYN_RECEIVED) {
         uint32_t none = 0;
         enum weir_send s = weir_tcp_segment(t, c, weir_tcp_bare_seq(c), &none, WEIR_TCP_ACK);
-        /* Nobody answers an acknowledgement, so no timer counts: the peer's next segment asks for it again. */
+        /* Nobody answers an acknowledgement, so no timer counts: the peer's next segment asks for it again.
+         */
         if (s != WEIR_SEND_OK && s != WEIR_SEND_NO_ROUTE && s != WEIR_SEND_NO_NEIGH) wait_for(t, c, s);
     }
     if (r != BLOCKED) c->flags &= ~(uint32_t)WEIR_C_FORCE;

@@ -44,8 +44,8 @@ uint16_t weir_tcp_window(struct weir_tcp *t, struct weir_conn *c)
 {
     uint32_t edge = right_edge(c);
     uint32_t left = edge - c->rcv_nxt;
-    /* Rounded down, though the edge that is told may go back by less than a unit then (RFC 7323 2.4); what was
-     * promised is still taken. Rounded up it would move right with each small segment, without end. */
+    /* Rounded down, though the edge that is told may go back by less than a unit then (RFC 7323 2.4); what
+     * was promised is still taken. Rounded up it would move right with each small segment, without end. */
     uint32_t wnd = weir_min_u32(left >> c->rcv_wscale, 65535);
     c->rcv_adv = weir_seq_max(c->rcv_adv, c->rcv_nxt + (wnd << c->rcv_wscale));
     if (wnd == 0 && !(c->flags & WEIR_C_SHUT)) t->stats->window_shut++;
