@@ -120,6 +120,8 @@ int weir_tcp_close(struct weir_tcp *, weir_id, enum weir_close_how);
 int weir_tcp_set(struct weir_tcp *, weir_id, enum weir_opt, intptr_t);
 int weir_tcp_info(const struct weir_tcp *, weir_id, struct weir_conn_info *);
 unsigned weir_tcp_ready(const struct weir_tcp *, weir_id);
+/* Tells the peer when its window has opened by a worthwhile step. */
+void weir_tcp_maybe_update(struct weir_tcp *, struct weir_conn *);
 /* The application's last reference to a zbuf in which bytes of this connection were lent went: the window
  * reopens. */
 void weir_tcp_returned(struct weir_tcp *, uint32_t lent_id, uint32_t bytes);
