@@ -31,9 +31,9 @@ static void window_update(struct weir_tcp *t, struct weir_conn *c, const struct 
     c->snd_wl1 = s->seq;
     c->snd_wl2 = s->h.ack;
     c->max_snd_wnd = weir_max_u32(c->max_snd_wnd, c->snd_wnd);
+    if (c->snd_wnd) c->probes = 0; /* also where the probe's own acknowledgement has ended the timer */
     if (c->snd_wnd && (c->flags & WEIR_C_PERSIST)) {
         weir_tcp_rexmt_stop(t, c);
-        c->probes = 0;
         /* A probe that the closed window refused must go again. */
         if (c->tx.una != c->tx.nxt) (void)weir_txlist_lose(&c->tx, &t->mem, c->tx.una, c->tx.nxt);
     }

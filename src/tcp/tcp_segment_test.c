@@ -129,8 +129,10 @@ static void one_window_step(struct weir_sim *sim, struct weir_conn *c, uint32_t 
     else
         c->rq.bytes = 0;
     if (test_below(sim, 4) == 0) return; /* not every change is told */
+    bool opened = weir_tcp_window_opened(&fx.t, c);
     uint32_t told = c->rcv_nxt + ((uint32_t)weir_tcp_window(&fx.t, c) << c->rcv_wscale);
     assert_false(weir_seq_lt(c->rcv_adv, adv));           /* what was promised once is taken */
+    assert_true(!opened || weir_seq_lt(adv, told));       /* an update says something */
     assert_false(weir_seq_lt(c->rcv_adv, told));          /* and what is told is promised */
     assert_true(c->rcv_adv - told < unit);                /* but for less than one unit, by rounding */
     assert_false(weir_seq_lt(buffer_end(c), c->rcv_adv)); /* and there is room for all of it */
