@@ -78,8 +78,9 @@ static enum sent send_lost(struct weir_tcp *t, struct weir_conn *c)
     if (wnd == 0 || room < weir_min_u32(end - seq, mss)) return NOTHING;
     uint32_t bytes = weir_min_u32(weir_min_u32(data, room), weir_min_u32(wnd, weir_tcp_segment_max(t, c)));
     if (bytes > mss && bytes < data) bytes -= bytes % mss;
-    bool fin =
-        bytes == data && c->sq.closed && until == c->sq.end && (weir_seq_lt(c->sq.end, end) || wnd > bytes);
+    /* The FIN goes along when it was lost too, or for the first time behind the last that was sent. */
+    bool fin_due = weir_seq_lt(c->sq.end, end) || (last && wnd > bytes);
+    bool fin = bytes == data && c->sq.closed && until == c->sq.end && fin_due;
     uint32_t asked = bytes;
     uint8_t flags = (uint8_t)(WEIR_TCP_ACK | (fin ? WEIR_TCP_FIN : 0) | (data ? WEIR_TCP_PSH : 0));
     enum weir_send r = weir_tcp_segment(t, c, seq, &bytes, flags);
