@@ -182,7 +182,6 @@ static uint32_t tap_rx_want(struct weir_netdev *dev)
 {
     const struct weir_tap *t = tap_of(dev);
     if (t->fd < 0) return 0;
-    if (t->n_first == 0) return t->first_bytes;
     int rung = empty_rung(t);
     if (rung >= 0) return t->tail_want[rung];
     return t->n_first < t->first_room ? t->first_bytes : 0;
@@ -194,7 +193,7 @@ static int tap_rx_post(struct weir_netdev *dev, void *addr, uint32_t bytes)
     uint32_t want = tap_rx_want(dev);
     if (want == 0) return t->fd < 0 ? WEIR_EINVAL : WEIR_EAGAIN;
     if (bytes < want || bytes > INT_MAX / WEIR_FRAME_PIECES_MAX) return WEIR_EINVAL;
-    int rung = t->n_first == 0 ? -1 : empty_rung(t);
+    int rung = empty_rung(t);
     if (rung < 0) {
         t->first[t->n_first++] = (struct weir_piece){addr, bytes};
     } else {

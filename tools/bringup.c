@@ -11,10 +11,8 @@
 static int prefault(uint8_t *base, size_t bytes)
 {
 #ifdef MADV_POPULATE_WRITE
-    if (madvise(base, bytes, MADV_POPULATE_WRITE) == 0)
-        return 0;
-    if (errno != EINVAL)
-        return -1;
+    if (madvise(base, bytes, MADV_POPULATE_WRITE) == 0) return 0;
+    if (errno != EINVAL) return -1;
 #endif
     for (size_t at = 0; at < bytes; at += 4096)
         ((volatile uint8_t *)base)[at] = 0;
@@ -25,10 +23,10 @@ int weir_mapping_open(struct weir_mapping *m, uint64_t bytes, uint32_t align_byt
 {
     size_t align = align_bytes > HUGE_BYTES ? align_bytes : HUGE_BYTES;
     memset(m, 0, sizeof(*m));
-    if (bytes == 0 || bytes > SIZE_MAX - 2 * align)
-        return -1;
+    if (bytes == 0 || bytes > SIZE_MAX - 2 * align) return -1;
     m->raw_bytes = (size_t)bytes + align;
-    m->raw = mmap(NULL, m->raw_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    m->raw =
+        mmap(NULL, m->raw_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (m->raw == MAP_FAILED) {
         m->raw = NULL;
         return -1;
@@ -48,8 +46,7 @@ int weir_mapping_open(struct weir_mapping *m, uint64_t bytes, uint32_t align_byt
 
 void weir_mapping_close(struct weir_mapping *m)
 {
-    if (m->raw != NULL)
-        munmap(m->raw, m->raw_bytes);
+    if (m->raw != NULL) munmap(m->raw, m->raw_bytes);
     m->raw = NULL;
 }
 
@@ -62,11 +59,9 @@ static int sink(void *ctx, const void *bytes, size_t n)
 
 static int open_trace_file(struct weir_bringup *b, const char *path)
 {
-    if (path == NULL)
-        return 0;
+    if (path == NULL) return 0;
     b->trace_file = fopen(path, "we");
-    if (b->trace_file != NULL)
-        return 0;
+    if (b->trace_file != NULL) return 0;
     snprintf(b->why, sizeof(b->why), "--trace %s: %s", path, strerror(errno));
     return -1;
 }
@@ -89,8 +84,7 @@ static int attach(struct weir_bringup *b, const struct weir_options *o)
 {
     struct weir_netdev *dev = stack_devices(b, o);
     int e = weir_attach(b->w, dev, &o->addr);
-    if (e == 0)
-        return 0;
+    if (e == 0) return 0;
     const char *told = dev->error[0] != '\0' ? dev->error : b->tap.dev.error;
     if (told[0] != '\0')
         snprintf(b->why, sizeof(b->why), "%s", told);
@@ -113,8 +107,7 @@ static int start(struct weir_bringup *b)
         return -1;
     }
     int e = weir_start(&b->w, &b->conf, &b->mapping.area, 1);
-    if (e == 0)
-        return 0;
+    if (e == 0) return 0;
     b->w = NULL;
     snprintf(b->why, sizeof(b->why), "the instance does not start: %s", weir_strerror(e));
     return -1;
@@ -122,8 +115,7 @@ static int start(struct weir_bringup *b)
 
 static int prepare(struct weir_bringup *b, const struct weir_options *o)
 {
-    if (weir_options_config(o, &b->conf, b->why, sizeof(b->why)) != 0)
-        return -1;
+    if (weir_options_config(o, &b->conf, b->why, sizeof(b->why)) != 0) return -1;
     if (weir_tap_init(&b->tap, o->ifname, o->host_cidr, 1) != 0) {
         snprintf(b->why, sizeof(b->why), "--dev tap:%s: the name or the address is refused", o->ifname);
         return -1;
@@ -141,8 +133,7 @@ static int prepare(struct weir_bringup *b, const struct weir_options *o)
 int weir_bringup_open(struct weir_bringup *b, const struct weir_options *o)
 {
     memset(b, 0, sizeof(*b));
-    if (prepare(b, o) == 0 && start(b) == 0 && attach(b, o) == 0)
-        return 0;
+    if (prepare(b, o) == 0 && start(b) == 0 && attach(b, o) == 0) return 0;
     weir_bringup_close(b);
     return -1;
 }
@@ -155,8 +146,7 @@ int weir_bringup_close(struct weir_bringup *b)
     if (b->trace_file != NULL && fclose(b->trace_file) != 0)
         fprintf(stderr, "weir: the trace is not whole: %s\n", strerror(errno));
     b->trace_file = NULL;
-    if (b->plat_open)
-        weir_linux_close(&b->lin);
+    if (b->plat_open) weir_linux_close(&b->lin);
     b->plat_open = false;
     return held;
 }

@@ -19,7 +19,8 @@ struct weir_mapping {
 int weir_mapping_open(struct weir_mapping *, uint64_t bytes, uint32_t align_bytes);
 void weir_mapping_close(struct weir_mapping *);
 
-/* The devices stand one upon the other: tap, then trace (what it writes is what the wire carried), then fault. */
+/* The devices stand one upon the other: tap, then trace (what it writes is what the wire carried), then
+ * fault. */
 struct weir_bringup {
     struct weir_linux lin;
     struct weir_tap tap;

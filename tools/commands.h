@@ -1,5 +1,5 @@
-/* commands.h: the subcommands of `weir`. Each returns the program's exit status: 0, 1 for an error told in one
- * sentence; wrong usage ends the program with 2. */
+/* commands.h: the subcommands of `weir`. Each returns the program's exit status: 0, 1 for an error told in
+ * one sentence; wrong usage ends the program with 2. */
 #ifndef WEIR_TOOLS_COMMANDS_H
 #define WEIR_TOOLS_COMMANDS_H
 

@@ -8,40 +8,57 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define RETRIES 4 /* of a resolution that a rename elsewhere has disturbed: openat2 says EAGAIN */
+#define RETRIES  4 /* of a resolution that a rename elsewhere has disturbed: openat2 says EAGAIN */
+#define FLAGS    (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+#define PART_MAX 256 /* NAME_MAX and the zero */
+
+/* Where the kernel or a filter does not know openat2: one component after the other, stricter than that call,
+ * since it follows no symbolic link and goes up nowhere. */
+static int walk_beneath(int root, const char *path, uint64_t *calls)
+{
+    char part[PART_MAX];
+    int at = root;
+    for (;;) {
+        size_t n = strcspn(path, "/");
+        bool last = path[n + strspn(path + n, "/")] == '\0';
+        if (n >= sizeof(part) || (n == 2 && memcmp(path, "..", 2) == 0)) {
+            if (at != root) close(at);
+            errno = n >= sizeof(part) ? ENAMETOOLONG : EXDEV;
+            return -1;
+        }
+        memcpy(part, n ? path : ".", n ? n : 1);
+        part[n ? n : 1] = '\0';
+        ++*calls;
+        int fd = openat(at, part, FLAGS | O_NOFOLLOW | (last && path[n] == '\0' ? 0 : O_DIRECTORY));
+        int error = errno;
+        if (at != root) close(at);
+        errno = error;
+        if (fd < 0 || last) return fd;
+        at = fd;
+        path += n + strspn(path + n, "/");
+    }
+}
 
 static int open_beneath(int root, const char *path, uint64_t *calls)
 {
-    struct open_how how = {
-        .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-    };
+    struct open_how how = {.flags = FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
     long fd = -1;
     for (int i = 0; i < RETRIES; i++) {
         ++*calls;
         fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
-        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
-            break;
+        if (fd >= 0 || (errno != EAGAIN && errno != EINTR)) break;
     }
+    if (fd < 0 && errno == ENOSYS) return walk_beneath(root, path, calls);
     return (int)fd;
 }
 
 int weir_docroot_open(const char *path, char *why, size_t bytes)
 {
-    uint64_t calls = 0;
     int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0) {
         snprintf(why, bytes, "--root %s: %s", path, strerror(errno));
         return -1;
     }
-    int probe = open_beneath(root, ".", &calls);
-    if (probe < 0) {
-        snprintf(why, bytes, "--root %s: openat2: %s (Linux 5.6 or later is needed, and no filter on that call)", path,
-                 strerror(errno));
-        close(root);
-        return -1;
-    }
-    close(probe);
     return root;
 }
 
@@ -86,24 +103,21 @@ bool weir_file_key_same(const struct weir_file_key *a, const struct weir_file_ke
 
 void weir_file_close(struct weir_file *f)
 {
-    if (f->fd >= 0)
-        close(f->fd);
+    if (f->fd >= 0) close(f->fd);
     f->fd = -1;
 }
 
-/* Opens and looks at one path. 0 for a regular file, 301 for a folder (left open in file->fd), else a status. */
+/* Opens and looks at one path. 0 for a regular file, 301 for a folder (left open in file->fd), else a status.
+ */
 static int open_one(int at, const char *path, struct weir_file *file, uint64_t *calls)
 {
     struct stat st;
     file->fd = open_beneath(at, path, calls);
-    if (file->fd < 0)
-        return status_of(errno);
+    if (file->fd < 0) return status_of(errno);
     ++*calls;
     int status = fstat(file->fd, &st) != 0 ? status_of(errno) : 0;
-    if (status == 0 && S_ISDIR(st.st_mode))
-        return 301;
-    if (status == 0 && !S_ISREG(st.st_mode))
-        status = 403;
+    if (status == 0 && S_ISDIR(st.st_mode)) return 301;
+    if (status == 0 && !S_ISREG(st.st_mode)) status = 403;
     if (status != 0) {
         weir_file_close(file);
         return status;
@@ -112,13 +126,13 @@ static int open_one(int at, const char *path, struct weir_file *file, uint64_t *
     return 0;
 }
 
-int weir_docroot_file(int root, const char *path, struct weir_file *file, const char **type_path, uint64_t *calls)
+int weir_docroot_file(int root, const char *path, struct weir_file *file, const char **type_path,
+                      uint64_t *calls)
 {
     size_t n = strlen(path);
     *type_path = path;
     int status = open_one(root, path, file, calls);
-    if (status != 301)
-        return status;
+    if (status != 301) return status;
     int folder = file->fd;
     file->fd = -1;
     if (path[n - 1] == '/' || strcmp(path, ".") == 0) {

@@ -1,8 +1,8 @@
 /* docroot.h: files beneath one folder, and no way out of it.
  *
- * The kernel resolves each path with openat2 and RESOLVE_BENEATH, so that "..", absolute links and links that lead
- * outside fail there, whatever they are written like and whoever changes them meanwhile; nothing is compared as
- * text. */
+ * The kernel resolves each path with openat2 and RESOLVE_BENEATH, so that "..", absolute links and links that
+ * lead outside fail there, whatever they are written like and whoever changes them meanwhile; nothing is
+ * compared as text. */
 #ifndef WEIR_TOOLS_DOCROOT_H
 #define WEIR_TOOLS_DOCROOT_H
 
@@ -26,10 +26,11 @@ struct weir_file {
 /* Opens the folder. Its descriptor, or -1 with one sentence in why. */
 int weir_docroot_open(const char *path, char *why, size_t bytes);
 
-/* Opens the file that `path` (relative, decoded) names beneath root, for a folder its index.html. *type_path gets the
- * path by which the file's type is to be told. Returns 0, or the HTTP status: 301 (a folder, named without its
- * last slash), 403, 404, 500, 503. *calls grows by the system calls made. */
-int weir_docroot_file(int root, const char *path, struct weir_file *file, const char **type_path, uint64_t *calls);
+/* Opens the file that `path` (relative, decoded) names beneath root, for a folder its index.html. *type_path
+ * gets the path by which the file's type is to be told. Returns 0, or the HTTP status: 301 (a folder, named
+ * without its last slash), 403, 404, 500, 503. *calls grows by the system calls made. */
+int weir_docroot_file(int root, const char *path, struct weir_file *file, const char **type_path,
+                      uint64_t *calls);
 
 void weir_file_close(struct weir_file *);
 

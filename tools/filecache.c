@@ -1,7 +1,7 @@
 /* filecache.c
  *
- * Theory of operation. A file is served in pieces of chunk_bytes, each in a zbuf of its own, each in one place of a
- * fixed table:
+ * Theory of operation. A file is served in pieces of chunk_bytes, each in a zbuf of its own, each in one
+ * place of a fixed table:
  *
  *   empty  --take (read)-->  held  --last put-->  idle  --evict-->  empty
  *                             ^------take (hit)----'
@@ -9,18 +9,18 @@
  *   empty places hang on one list; idle ones on another, the oldest first; held ones on none.
  *   slots = empty + idle + held;  pins > 0 iff held;  data != NULL iff not empty;  in a bucket iff shared.
  *
- * The cache has one application reference to each zbuf, for as long as the place isn't empty. A connection that has
- * written a piece needs no reference of its own: the stack has taken one. To evict is to free; the bytes in flight
- * stay, and the place gets a new zbuf at its next use. Nothing is ever read into a zbuf a second time, so bytes that
- * were handed to the stack can't change under it.
+ * The cache has one application reference to each zbuf, for as long as the place isn't empty. A connection
+ * that has written a piece needs no reference of its own: the stack has taken one. To evict is to free; the
+ * bytes in flight stay, and the place gets a new zbuf at its next use. Nothing is ever read into a zbuf a
+ * second time, so bytes that were handed to the stack can't change under it.
  *
- * When zbufs run short the oldest idle piece that isn't in flight makes room. If all are in flight, freeing one gives
- * nothing back now but later, when it is acknowledged; then a whole run is freed, so that the memory event comes
- * although the pool waits for more than one zbuf before it tells, and the caller waits.
+ * When zbufs run short the oldest idle piece that isn't in flight makes room. If all are in flight, freeing
+ * one gives nothing back now but later, when it is acknowledged; then a whole run is freed, so that the
+ * memory event comes although the pool waits for more than one zbuf before it tells, and the caller waits.
  *
- * Identity. A piece is found by (dev, inode, mtime, size, offset). It is shared only if the file looks the same
- * after it was read as it did before, and if it's old enough that a change would show in mtime. Rejected: a checksum
- * per piece (reads every byte once more), inotify (a watch for each file, and late). */
+ * Identity. A piece is found by (dev, inode, mtime, size, offset). It is shared only if the file looks the
+ * same after it was read as it did before, and if it's old enough that a change would show in mtime.
+ * Rejected: a checksum per piece (reads every byte once more), inotify (a watch for each file, and late). */
 #include "filecache.h"
 
 #include <errno.h>
@@ -57,8 +57,7 @@ int weir_filecache_open(struct weir_filecache *c, struct weir *w, uint32_t chunk
 void weir_filecache_close(struct weir_filecache *c)
 {
     for (uint32_t i = 0; c->slot != NULL && i < c->slots; i++) {
-        if (c->slot[i].data != NULL)
-            weir_zfree(c->w, c->slot[i].data);
+        if (c->slot[i].data != NULL) weir_zfree(c->w, c->slot[i].data);
     }
     free(c->slot);
     free(c->bucket);
@@ -116,11 +115,11 @@ static void unshare(struct weir_filecache *c, struct weir_chunk *k)
     k->shared = false;
 }
 
-static struct weir_chunk *find(const struct weir_filecache *c, const struct weir_file_key *key, uint64_t offset)
+static struct weir_chunk *find(const struct weir_filecache *c, const struct weir_file_key *key,
+                               uint64_t offset)
 {
     for (uint32_t i = c->bucket[bucket_of(c, key, offset)]; i != NONE; i = c->slot[i].hash_next) {
-        if (c->slot[i].offset == offset && weir_file_key_same(&c->slot[i].key, key))
-            return &c->slot[i];
+        if (c->slot[i].offset == offset && weir_file_key_same(&c->slot[i].key, key)) return &c->slot[i];
     }
     return NULL;
 }
@@ -128,8 +127,7 @@ static struct weir_chunk *find(const struct weir_filecache *c, const struct weir
 /* A place that is on no list becomes empty; its zbuf goes back, once the stack has no need of it either. */
 static void drop(struct weir_filecache *c, struct weir_chunk *k)
 {
-    if (k->shared)
-        unshare(c, k);
+    if (k->shared) unshare(c, k);
     weir_zfree(c->w, k->data);
     k->data = NULL;
     k->pins = 0;
@@ -161,21 +159,17 @@ static bool evict_at_rest(struct weir_filecache *c)
 static void *new_zbuf(struct weir_filecache *c)
 {
     void *data = weir_zalloc(c->w, c->chunk_bytes);
-    if (data == NULL && evict_at_rest(c))
-        data = weir_zalloc(c->w, c->chunk_bytes);
+    if (data == NULL && evict_at_rest(c)) data = weir_zalloc(c->w, c->chunk_bytes);
     return data;
 }
 
 /* A held place with a zbuf of its own, or NULL. */
 static struct weir_chunk *new_chunk(struct weir_filecache *c)
 {
-    if (c->empty == NONE && !evict_at_rest(c) && c->oldest != NONE)
-        evict(c, &c->slot[c->oldest]);
-    if (c->empty == NONE)
-        return NULL;
+    if (c->empty == NONE && !evict_at_rest(c) && c->oldest != NONE) evict(c, &c->slot[c->oldest]);
+    if (c->empty == NONE) return NULL;
     void *data = new_zbuf(c);
-    if (data == NULL)
-        return NULL;
+    if (data == NULL) return NULL;
     struct weir_chunk *k = &c->slot[c->empty];
     c->empty = k->hash_next;
     k->data = data;
@@ -200,11 +194,9 @@ static int make_run(struct weir_filecache *c, const struct weir_file *f, uint64_
 {
     int got = 0;
     for (; got < n && offset < end; got++, offset += c->chunk_bytes) {
-        if (got > 0 && find(c, &f->key, offset) != NULL)
-            break;
+        if (got > 0 && find(c, &f->key, offset) != NULL) break;
         struct weir_chunk *k = new_chunk(c);
-        if (k == NULL)
-            break;
+        if (k == NULL) break;
         uint64_t left = f->key.size - offset;
         k->key = f->key;
         k->offset = offset;
@@ -242,8 +234,7 @@ static bool read_run(struct weir_filecache *c, int fd, struct weir_chunk *const 
         ssize_t got = preadv(fd, iov, pieces, (off_t)(run[0]->offset + done));
         c->calls++;
         c->reads++;
-        if (got == 0 || (got < 0 && errno != EINTR))
-            return false;
+        if (got == 0 || (got < 0 && errno != EINTR)) return false;
         done += got > 0 ? (uint64_t)got : 0;
     }
     c->bytes_read += done;
@@ -255,20 +246,18 @@ static bool unchanged(struct weir_filecache *c, struct weir_file *f, int64_t now
 {
     struct stat st;
     c->calls++;
-    if (fstat(f->fd, &st) != 0)
-        return false;
+    if (fstat(f->fd, &st) != 0) return false;
     struct weir_file_key now = weir_file_key_of(&st);
     bool same = weir_file_key_same(&now, &f->key);
     f->key = now;
     return same && now_ns - now.mtime_ns >= YOUNG_NS;
 }
 
-static int read_missing(struct weir_filecache *c, struct weir_file *f, uint64_t offset, uint64_t end, int64_t now_ns,
-                        struct weir_chunk **out, int n)
+static int read_missing(struct weir_filecache *c, struct weir_file *f, uint64_t offset, uint64_t end,
+                        int64_t now_ns, struct weir_chunk **out, int n)
 {
     int got = make_run(c, f, offset, end, out, n);
-    if (got == 0)
-        return wait_for_room(c);
+    if (got == 0) return wait_for_room(c);
     bool filled = read_run(c, f->fd, out, got);
     bool may_share = unchanged(c, f, now_ns);
     if (!filled || f->key.size < end) {
@@ -282,20 +271,17 @@ static int read_missing(struct weir_filecache *c, struct weir_file *f, uint64_t 
     return got;
 }
 
-int weir_filecache_take(struct weir_filecache *c, struct weir_file *f, uint64_t offset, uint64_t end, int64_t now_ns,
-                        struct weir_chunk **out, int n)
+int weir_filecache_take(struct weir_filecache *c, struct weir_file *f, uint64_t offset, uint64_t end,
+                        int64_t now_ns, struct weir_chunk **out, int n)
 {
     int got = 0;
-    if (offset >= end || end > f->key.size || n < 1)
-        return WEIR_EIO;
+    if (offset >= end || end > f->key.size || n < 1) return WEIR_EIO;
     n = n < WEIR_FILECACHE_RUN ? n : WEIR_FILECACHE_RUN;
     offset -= offset % c->chunk_bytes;
     for (; got < n && offset < end; got++, offset += c->chunk_bytes) {
         struct weir_chunk *k = find(c, &f->key, offset);
-        if (k == NULL)
-            break;
-        if (k->pins++ == 0)
-            idle_remove(c, k);
+        if (k == NULL) break;
+        if (k->pins++ == 0) idle_remove(c, k);
         out[got] = k;
     }
     c->hits += (uint64_t)got;
@@ -304,8 +290,7 @@ int weir_filecache_take(struct weir_filecache *c, struct weir_file *f, uint64_t 
 
 void weir_filecache_put(struct weir_filecache *c, struct weir_chunk *k)
 {
-    if (--k->pins > 0)
-        return;
+    if (--k->pins > 0) return;
     if (k->shared)
         idle_add(c, k);
     else

@@ -1,15 +1,15 @@
 /* http.c: requests.
  *
- * The bytes are parsed by http_parser 2.9.4, as Debian 12 ships it. Why that one: it reads piecewise without a buffer
- * or an allocation of its own, which a bounded server needs; it has been the parser of Node.js for ten years, so
- * that request smuggling (both lengths given, obsolete line folding, lone CR) has been found and is refused; Debian
- * keeps it patched. Its successor llhttp is not in Debian 12 as a library, libmicrohttpd and libsoup bring sockets
- * and threads of their own.
+ * The bytes are parsed by http_parser 2.9.4, as Debian 12 ships it. Why that one: it reads piecewise without
+ * a buffer or an allocation of its own, which a bounded server needs; it has been the parser of Node.js for
+ * ten years, so that the tricks of request smuggling (two lengths, blanks in names, lone CR) have been found
+ * and are refused; Debian keeps it patched. Its successor llhttp is not in Debian 12 as a library,
+ * libmicrohttpd and libsoup bring sockets and threads of their own.
  *
- * Theory of operation. A reader goes through one request: the parser calls back with pieces of the target and of
- * headers, of which the few that matter are kept in fixed arrays. What is too long is cut and remembered as a status,
- * and reading goes on to the request's end so that the connection can, too. At the end the parser is paused: the
- * bytes behind it belong to the next request, for which the reader starts anew. */
+ * Theory of operation. A reader goes through one request: the parser calls back with pieces of the target and
+ * of headers, of which the few that matter are kept in fixed arrays. What is too long is cut and remembered
+ * as a status, and reading goes on to the request's end so that the connection can, too. At the end the
+ * parser is paused: the bytes behind it belong to the next request, for which the reader starts anew. */
 #include "http.h"
 
 #include <string.h>
@@ -31,8 +31,7 @@ static const struct {
 
 static void refuse(struct weir_http_reader *r, int status)
 {
-    if (r->request.status == 0)
-        r->request.status = status;
+    if (r->request.status == 0) r->request.status = status;
 }
 
 static int on_begin(http_parser *p)
@@ -58,13 +57,14 @@ static int on_url(http_parser *p, const char *at, size_t n)
 static int on_field(http_parser *p, const char *at, size_t n)
 {
     struct weir_http_reader *r = p->data;
+    if (memchr(at, ' ', n) != NULL)
+        return -1; /* as Debian builds it, the parser lets "Host : x" pass: RFC 9112 5.1 does not */
     if (r->in_value) {
         r->in_value = false;
         r->name_bytes = 0;
     }
     for (size_t i = 0; i < n; i++) {
-        if (r->name_bytes < WEIR_HTTP_NAME_MAX)
-            r->name[r->name_bytes++] = at[i];
+        if (r->name_bytes < WEIR_HTTP_NAME_MAX) r->name[r->name_bytes++] = at[i];
     }
     return 0;
 }
@@ -85,10 +85,8 @@ static void begin_value(struct weir_http_reader *r)
     r->in_value = true;
     r->value_bytes = 0;
     r->slot = slot_of(r);
-    if (r->slot == SLOT_HOST)
-        r->hosts++;
-    if (r->slot == SLOT_NONE_MATCH)
-        r->request.if_none_match = true;
+    if (r->slot == SLOT_HOST) r->hosts++;
+    if (r->slot == SLOT_NONE_MATCH) r->request.if_none_match = true;
     if (r->slot < WEIR_HTTP_KEPT && r->request.value[r->slot][0] != '\0') {
         r->request.value[r->slot][0] = '\0'; /* given twice: no way to tell which is meant */
         r->slot = SLOT_OTHER;
@@ -98,10 +96,8 @@ static void begin_value(struct weir_http_reader *r)
 static int on_value(http_parser *p, const char *at, size_t n)
 {
     struct weir_http_reader *r = p->data;
-    if (!r->in_value)
-        begin_value(r);
-    if (r->slot >= WEIR_HTTP_KEPT)
-        return 0;
+    if (!r->in_value) begin_value(r);
+    if (r->slot >= WEIR_HTTP_KEPT) return 0;
     char *value = r->request.value[r->slot];
     if (n >= WEIR_HTTP_VALUE_MAX - r->value_bytes) {
         value[0] = '\0';
@@ -135,8 +131,7 @@ static int on_head(http_parser *p)
         refuse(r, 400);
     else if (p->content_length != UINT64_MAX && p->content_length > WEIR_HTTP_BODY_MAX)
         refuse(r, 413);
-    if (q->status == 0 || !has_body(p))
-        return 0;
+    if (q->status == 0 || !has_body(p)) return 0;
     q->keep_alive = false; /* the body stands between us and the next request */
     return 1;
 }
@@ -146,8 +141,7 @@ static int on_body(http_parser *p, const char *at, size_t n)
     struct weir_http_reader *r = p->data;
     (void)at;
     r->body_bytes += n;
-    if (r->body_bytes <= WEIR_HTTP_BODY_MAX)
-        return 0;
+    if (r->body_bytes <= WEIR_HTTP_BODY_MAX) return 0;
     refuse(r, 413);
     r->request.keep_alive = false;
     r->done = true;
@@ -206,8 +200,7 @@ static int status_of(const struct weir_http_reader *r)
 
 size_t weir_http_feed(struct weir_http_reader *r, const char *bytes, size_t n)
 {
-    if (r->done || n == 0)
-        return 0;
+    if (r->done || n == 0) return 0;
     size_t taken = http_parser_execute(&r->parser, &settings, bytes, n);
     enum http_errno e = HTTP_PARSER_ERRNO(&r->parser);
     if (e != HPE_OK && e != HPE_PAUSED && !(r->done && e == HPE_CB_body)) {
@@ -220,8 +213,7 @@ size_t weir_http_feed(struct weir_http_reader *r, const char *bytes, size_t n)
 
 static int hex(char c)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
+    if (c >= '0' && c <= '9') return c - '0';
     c = (char)(c | 0x20);
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
@@ -250,26 +242,20 @@ int weir_http_path(const char *target, size_t n, char *out, size_t cap)
 {
     const char *path;
     size_t bytes, used = 0;
-    if (!find_path(target, n, &path, &bytes))
-        return 400;
+    if (!find_path(target, n, &path, &bytes)) return 400;
     for (size_t i = 0; i < bytes; i++) {
         int c = (unsigned char)path[i];
         if (c == '%') {
-            if (bytes - i < 3 || hex(path[i + 1]) < 0 || hex(path[i + 2]) < 0)
-                return 400;
+            if (bytes - i < 3 || hex(path[i + 1]) < 0 || hex(path[i + 2]) < 0) return 400;
             c = hex(path[i + 1]) * 16 + hex(path[i + 2]);
             i += 2;
         }
-        if (c == '\0')
-            return 400;
-        if (used == 0 && c == '/')
-            continue;
-        if (used + 1 >= cap)
-            return 414;
+        if (c == '\0') return 400;
+        if (used == 0 && c == '/') continue;
+        if (used + 1 >= cap) return 414;
         out[used++] = (char)c;
     }
-    if (used == 0)
-        out[used++] = '.';
+    if (used == 0) out[used++] = '.';
     out[used] = '\0';
     return 0;
 }

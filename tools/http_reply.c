@@ -1,5 +1,5 @@
-/* http_reply.c: what of a file answers a request, and the heads of replies. Several ranges at once are answered with
- * the whole file, which RFC 9110 14.2 allows. */
+/* http_reply.c: what of a file answers a request, and the heads of replies. Several ranges at once are
+ * answered with the whole file, which RFC 9110 14.2 allows. */
 #include "http.h"
 
 #include <inttypes.h>
@@ -23,10 +23,8 @@ static bool number(const char **text, uint64_t *value)
 
 static int suffix_range(uint64_t bytes, uint64_t size, uint64_t *first, uint64_t *last)
 {
-    if (bytes == 0)
-        return 416;
-    if (size == 0)
-        return 200; /* it can be satisfied, but no Content-Range can say so */
+    if (bytes == 0) return 416;
+    if (size == 0) return 200; /* it can be satisfied, but no Content-Range can say so */
     *first = bytes < size ? size - bytes : 0;
     *last = size - 1;
     return 206;
@@ -35,22 +33,16 @@ static int suffix_range(uint64_t bytes, uint64_t size, uint64_t *first, uint64_t
 int weir_http_range(const char *value, uint64_t size, uint64_t *first, uint64_t *last)
 {
     uint64_t from, to;
-    if (strncasecmp(value, "bytes=", 6) != 0)
-        return 200;
+    if (strncasecmp(value, "bytes=", 6) != 0) return 200;
     value += 6 + strspn(value + 6, " \t");
     bool has_from = number(&value, &from);
-    if (*value++ != '-')
-        return 200;
+    if (*value++ != '-') return 200;
     bool has_to = number(&value, &to);
     value += strspn(value, " \t");
-    if (*value != '\0' || (!has_from && !has_to))
-        return 200;
-    if (!has_from)
-        return suffix_range(to, size, first, last);
-    if (has_to && to < from)
-        return 200;
-    if (from >= size)
-        return 416;
+    if (*value != '\0' || (!has_from && !has_to)) return 200;
+    if (!has_from) return suffix_range(to, size, first, last);
+    if (has_to && to < from) return 200;
+    if (from >= size) return 416;
     *first = from;
     *last = has_to && to < size ? to : size - 1;
     return 206;
@@ -119,8 +111,7 @@ const char *weir_http_type(const char *path)
     const char *name = slash != NULL ? slash + 1 : path;
     const char *dot = strrchr(name, '.');
     for (size_t i = 0; dot != NULL && dot != name && i < sizeof(table) / sizeof(table[0]); i++) {
-        if (strcasecmp(dot + 1, table[i].extension) == 0)
-            return table[i].type;
+        if (strcasecmp(dot + 1, table[i].extension) == 0) return table[i].type;
     }
     return "application/octet-stream";
 }
@@ -169,8 +160,7 @@ static void put_date(struct sheet *s, const char *name, int64_t seconds)
 static void put_file_headers(struct sheet *s, const struct weir_http_reply *r)
 {
     put_date(s, "Last-Modified", r->mtime);
-    if (r->status == 304)
-        return;
+    if (r->status == 304) return;
     put(s, "Content-Type: %s\r\nAccept-Ranges: bytes\r\n", r->type);
     if (r->status == 206)
         put(s, "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\nContent-Length: %" PRIu64 "\r\n",
@@ -181,12 +171,9 @@ static void put_file_headers(struct sheet *s, const struct weir_http_reply *r)
 
 static void put_error_headers(struct sheet *s, const struct weir_http_reply *r, size_t body_bytes)
 {
-    if (r->status == 301)
-        put(s, "Location: %.*s/\r\n", (int)r->location_bytes, r->location);
-    if (r->status == 405)
-        put(s, "Allow: GET, HEAD\r\n");
-    if (r->status == 416)
-        put(s, "Content-Range: bytes */%" PRIu64 "\r\n", r->size);
+    if (r->status == 301) put(s, "Location: %.*s/\r\n", (int)r->location_bytes, r->location);
+    if (r->status == 405) put(s, "Allow: GET, HEAD\r\n");
+    if (r->status == 416) put(s, "Content-Range: bytes */%" PRIu64 "\r\n", r->size);
     put(s, "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n", body_bytes);
 }
 
@@ -207,8 +194,7 @@ size_t weir_http_reply(char *out, size_t cap, const struct weir_http_reply *r)
     else if (r->http10)
         put(&s, "Connection: keep-alive\r\n");
     put(&s, "\r\n");
-    if (!file && !r->head)
-        put(&s, "%s", body);
+    if (!file && !r->head) put(&s, "%s", body);
     return s.over ? 0 : cap - s.left;
 }
 
@@ -216,8 +202,7 @@ static bool range_applies(const struct weir_http_request *q, int64_t mtime)
 {
     const char *condition = q->value[WEIR_HTTP_IF_RANGE];
     int64_t seconds;
-    if (condition[0] == '\0')
-        return true;
+    if (condition[0] == '\0') return true;
     return weir_http_date_parse(condition, &seconds) && seconds == mtime;
 }
 

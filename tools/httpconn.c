@@ -5,17 +5,18 @@
  *   READ --request--> HEAD --written--> BODY --written--> READ            (keep-alive)
  *                       `-- no body ------------------------^  `--> LINGER --> gone
  *
- * as far as it gets without waiting, whenever an event names it. It reads no request while a reply is under way, so
- * that pipelined requests wait in TCP's window. Each round ends in one of these: WAIT, when the stack has said EAGAIN
- * or ENOMEM and will tell; STARVED, when the file cache has no zbuf; GONE.
+ * as far as it gets without waiting, whenever an event names it. It reads no request while a reply is under
+ * way, so that pipelined requests wait in TCP's window. Each round ends in one of these: WAIT, when the stack
+ * has said EAGAIN or ENOMEM and will tell; STARVED, when the file cache has no zbuf; GONE.
  *
- * The body's bytes are never touched: the cache reads them into zbufs, and weir_writev gets their addresses. What the
- * stack takes it holds itself; a connection keeps only the pieces that it has yet to offer (`ahead`, at most
- * WEIR_HTTPCONN_RUN bytes), and gives each back as soon as it's taken. A connection that holds pieces asks for no
- * more, so those that wait for zbufs hold none, and they come free as the others write: no circle of waiting.
+ * The body's bytes are never touched: the cache reads them into zbufs, and weir_writev gets their addresses.
+ * What the stack takes it holds itself; a connection keeps only the pieces that it has yet to offer (`ahead`,
+ * at most WEIR_HTTPCONN_RUN bytes), and gives each back as soon as it's taken. A connection that holds pieces
+ * asks for no more, so those that wait for zbufs hold none, and they come free as the others write: no circle
+ * of waiting.
  *
- * The starved stand in one queue and are served first come, first served. They try when the memory event comes and
- * whenever the loop has gone round. */
+ * The starved stand in one queue and are served first come, first served. They try when the memory event
+ * comes and whenever the loop has gone round. No deadline ends them: they wait for us, not for their peer. */
 #include "httpconn.h"
 
 #include <stdlib.h>
@@ -32,8 +33,7 @@ static uint32_t chunk_class(const struct weir_config *conf)
 {
     uint32_t best = 0;
     for (uint32_t i = 1; i < conf->zclasses; i++) {
-        if (conf->zclass[i].bytes <= 65536 && conf->zclass[i].bytes > conf->zclass[best].bytes)
-            best = i;
+        if (conf->zclass[i].bytes <= 65536 && conf->zclass[i].bytes > conf->zclass[best].bytes) best = i;
     }
     return best;
 }
@@ -100,15 +100,13 @@ static void reply_end(struct weir_site *s, struct weir_httpconn *c)
     while (c->first_ahead < c->n_ahead)
         weir_filecache_put(&s->cache, c->ahead[c->first_ahead++]);
     c->first_ahead = c->n_ahead = 0;
-    if (c->file.fd >= 0)
-        s->calls++;
+    if (c->file.fd >= 0) s->calls++;
     weir_file_close(&c->file);
 }
 
 static enum outcome conn_end(struct weir_site *s, struct weir_httpconn *c, enum weir_close_how how)
 {
-    if (c->starved)
-        starved_remove(s, c);
+    if (c->starved) starved_remove(s, c);
     reply_end(s, c);
     weir_close(s->w, c->id, how);
     c->id = 0;
@@ -129,11 +127,9 @@ static void expect_request(struct weir_site *s, struct weir_httpconn *c)
 void weir_site_close(struct weir_site *s)
 {
     for (uint32_t i = 0; i < s->top; i++) {
-        if (s->conn[i].state != WEIR_HTTPCONN_FREE)
-            conn_end(s, &s->conn[i], WEIR_CLOSE_ABORT);
+        if (s->conn[i].state != WEIR_HTTPCONN_FREE) conn_end(s, &s->conn[i], WEIR_CLOSE_ABORT);
     }
-    if (s->listener != 0)
-        weir_close(s->w, s->listener, WEIR_CLOSE_ABORT);
+    if (s->listener != 0) weir_close(s->w, s->listener, WEIR_CLOSE_ABORT);
     weir_filecache_close(&s->cache);
     free(s->conn);
     s->conn = NULL;
@@ -148,15 +144,11 @@ static int find_file(struct weir_site *s, struct weir_httpconn *c, struct weir_h
     const struct weir_http_request *q = &c->reader.request;
     char path[WEIR_HTTP_TARGET_MAX + 1];
     const char *type_path;
-    if (q->status != 0)
-        return q->status;
+    if (q->status != 0) return q->status;
     int status = weir_http_path(q->target, q->target_bytes, path, sizeof(path));
-    if (status == 0)
-        status = weir_docroot_file(s->root, path, &c->file, &type_path, &s->calls);
-    if (status == 301)
-        r->location = weir_http_raw_path(q->target, q->target_bytes, &r->location_bytes);
-    if (status == 0)
-        r->type = weir_http_type(type_path);
+    if (status == 0) status = weir_docroot_file(s->root, path, &c->file, &type_path, &s->calls);
+    if (status == 301) r->location = weir_http_raw_path(q->target, q->target_bytes, &r->location_bytes);
+    if (status == 0) r->type = weir_http_type(type_path);
     return status;
 }
 
@@ -190,8 +182,7 @@ static void answer(struct weir_site *s, struct weir_httpconn *c)
     };
     c->pos = c->end = 0;
     r.status = find_file(s, c, &r);
-    if (r.status == 0)
-        choose_bytes(c, &r);
+    if (r.status == 0) choose_bytes(c, &r);
     c->out_off = 0;
     c->out_len = (uint32_t)weir_http_reply(c->out, sizeof(c->out), &r);
     c->state = WEIR_HTTPCONN_HEAD;
@@ -206,8 +197,7 @@ static enum outcome reply_done(struct weir_site *s, struct weir_httpconn *c)
         expect_request(s, c);
         return GO;
     }
-    if (weir_shutdown(s->w, c->id) != 0)
-        return conn_end(s, c, WEIR_CLOSE_ABORT);
+    if (weir_shutdown(s->w, c->id) != 0) return conn_end(s, c, WEIR_CLOSE_ABORT);
     c->state = WEIR_HTTPCONN_LINGER;
     c->lingered = 0;
     c->deadline_us = s->now_us + WEIR_HTTPCONN_LINGER_US;
@@ -219,8 +209,7 @@ static enum outcome reply_done(struct weir_site *s, struct weir_httpconn *c)
 /* What a call that took nothing means. */
 static enum outcome blocked(struct weir_site *s, struct weir_httpconn *c, ptrdiff_t e)
 {
-    if (e == WEIR_EAGAIN || e == WEIR_ENOMEM)
-        return WAIT;
+    if (e == WEIR_EAGAIN || e == WEIR_ENOMEM) return WAIT;
     return conn_end(s, c, WEIR_CLOSE_ABORT);
 }
 
@@ -228,33 +217,26 @@ static enum outcome do_read(struct weir_site *s, struct weir_httpconn *c)
 {
     if (c->in_off == c->in_len) {
         ptrdiff_t n = weir_recv(s->w, c->id, c->in, sizeof(c->in));
-        if (n == 0)
-            return conn_end(s, c, WEIR_CLOSE_GRACEFUL);
-        if (n < 0)
-            return blocked(s, c, n);
+        if (n == 0) return conn_end(s, c, WEIR_CLOSE_GRACEFUL);
+        if (n < 0) return blocked(s, c, n);
         c->in_off = 0;
         c->in_len = (uint32_t)n;
     }
     bool begun = c->reader.begun;
     c->in_off += (uint32_t)weir_http_feed(&c->reader, c->in + c->in_off, c->in_len - c->in_off);
-    if (!begun && c->reader.begun)
-        c->deadline_us = s->now_us + WEIR_HTTPCONN_REQUEST_US;
-    if (c->reader.done)
-        answer(s, c);
+    if (!begun && c->reader.begun) c->deadline_us = s->now_us + WEIR_HTTPCONN_REQUEST_US;
+    if (c->reader.done) answer(s, c);
     return GO;
 }
 
 static enum outcome do_head(struct weir_site *s, struct weir_httpconn *c)
 {
     ptrdiff_t n = weir_write(s->w, c->id, c->out + c->out_off, c->out_len - c->out_off);
-    if (n < 0)
-        return blocked(s, c, n);
+    if (n < 0) return blocked(s, c, n);
     c->deadline_us = s->now_us + WEIR_HTTPCONN_STALL_US;
     c->out_off += (uint32_t)n;
-    if (c->out_off < c->out_len)
-        return GO;
-    if (c->pos == c->end)
-        return reply_done(s, c);
+    if (c->out_off < c->out_len) return GO;
+    if (c->pos == c->end) return reply_done(s, c);
     c->state = WEIR_HTTPCONN_BODY;
     return GO;
 }
@@ -289,8 +271,7 @@ static void move_on(struct weir_site *s, struct weir_httpconn *c, size_t taken)
     c->pos += taken;
     while (c->first_ahead < c->n_ahead) {
         struct weir_chunk *k = c->ahead[c->first_ahead];
-        if (c->pos < k->offset + k->bytes && c->pos < c->end)
-            break;
+        if (c->pos < k->offset + k->bytes && c->pos < c->end) break;
         weir_filecache_put(&s->cache, k);
         c->first_ahead++;
     }
@@ -303,12 +284,11 @@ static enum outcome do_body(struct weir_site *s, struct weir_httpconn *c)
         int got = weir_filecache_take(&s->cache, &c->file, c->pos, c->end, s->wall_ns, c->ahead, s->ahead);
         c->first_ahead = 0;
         c->n_ahead = got > 0 ? (uint32_t)got : 0;
-        if (got < 0)
-            return got == WEIR_ENOMEM ? STARVED : conn_end(s, c, WEIR_CLOSE_ABORT);
+        if (got < 0) return got == WEIR_ENOMEM ? STARVED : conn_end(s, c, WEIR_CLOSE_ABORT);
+        c->deadline_us = s->now_us + WEIR_HTTPCONN_STALL_US;
     }
     ptrdiff_t taken = weir_writev(s->w, c->id, iov, body_iov(c, iov));
-    if (taken < 0)
-        return blocked(s, c, taken);
+    if (taken < 0) return blocked(s, c, taken);
     count_bytes(s, iov, (size_t)taken);
     c->deadline_us = s->now_us + WEIR_HTTPCONN_STALL_US;
     move_on(s, c, (size_t)taken);
@@ -318,10 +298,8 @@ static enum outcome do_body(struct weir_site *s, struct weir_httpconn *c)
 static enum outcome do_linger(struct weir_site *s, struct weir_httpconn *c)
 {
     ptrdiff_t n = weir_recv(s->w, c->id, c->in, sizeof(c->in));
-    if (n == 0)
-        return conn_end(s, c, WEIR_CLOSE_GRACEFUL);
-    if (n < 0)
-        return blocked(s, c, n);
+    if (n == 0) return conn_end(s, c, WEIR_CLOSE_GRACEFUL);
+    if (n < 0) return blocked(s, c, n);
     c->lingered += (uint32_t)n;
     return c->lingered < WEIR_HTTPCONN_LINGER_BYTES ? GO : conn_end(s, c, WEIR_CLOSE_ABORT);
 }
@@ -342,7 +320,8 @@ static enum outcome step(struct weir_site *s, struct weir_httpconn *c)
     }
 }
 
-/* As far as it gets. The loop ends: each GO moves bytes, of which the stack's queues hold a bounded number. */
+/* As far as it gets. The loop ends: each GO moves bytes, of which the stack's queues hold a bounded number.
+ */
 static enum outcome pump(struct weir_site *s, struct weir_httpconn *c)
 {
     enum outcome o;
@@ -354,8 +333,7 @@ static enum outcome pump(struct weir_site *s, struct weir_httpconn *c)
 
 static void run(struct weir_site *s, struct weir_httpconn *c)
 {
-    if (pump(s, c) == STARVED)
-        starved_add(s, c, false);
+    if (pump(s, c) == STARVED) starved_add(s, c, false);
 }
 
 /* ---- events ---- */
@@ -381,8 +359,7 @@ static void accept_all(struct weir_site *s)
 
 void weir_site_event(struct weir_site *s, const struct weir_event *e)
 {
-    if (e->id == 0)
-        return; /* memory: weir_site_retry follows each round */
+    if (e->id == 0) return; /* memory: weir_site_retry follows each round */
     if (e->id == s->listener) {
         accept_all(s);
         return;
@@ -424,7 +401,6 @@ void weir_site_sweep(struct weir_site *s)
 {
     for (uint32_t i = 0; i < s->top; i++) {
         struct weir_httpconn *c = &s->conn[i];
-        if (c->state != WEIR_HTTPCONN_FREE && s->now_us >= c->deadline_us)
-            overdue(s, c);
+        if (c->state != WEIR_HTTPCONN_FREE && !c->starved && s->now_us >= c->deadline_us) overdue(s, c);
     }
 }

@@ -1,5 +1,5 @@
-/* httpconn.h: the connections of a file server over one instance. Bounded: a fixed table of connections, a fixed cache,
- * nothing allocated after open. */
+/* httpconn.h: the connections of a file server over one instance. Bounded: a fixed table of connections, a
+ * fixed cache, nothing allocated after open. */
 #ifndef WEIR_TOOLS_HTTPCONN_H
 #define WEIR_TOOLS_HTTPCONN_H
 
@@ -10,14 +10,15 @@
 #include <stdint.h>
 #include <weir/weir.h>
 
-#define WEIR_HTTPCONN_IN  2048u /* bytes received at a time */
-#define WEIR_HTTPCONN_RUN ((uint64_t)1 << 20) /* bytes of a file that a connection holds ahead of the stack, at most */
+#define WEIR_HTTPCONN_IN 2048u /* bytes received at a time */
+#define WEIR_HTTPCONN_RUN                                                                                    \
+    ((uint64_t)1 << 20) /* bytes of a file that a connection holds ahead of the stack, at most */
 
-#define WEIR_HTTPCONN_IDLE_US    60000000u /* between requests: closed */
-#define WEIR_HTTPCONN_REQUEST_US 30000000u /* from a request's first byte to its last: 408 */
-#define WEIR_HTTPCONN_STALL_US   60000000u /* without a byte taken by the stack: reset */
-#define WEIR_HTTPCONN_LINGER_US  2000000u  /* from our end of the stream to the peer's */
-#define WEIR_HTTPCONN_LINGER_BYTES 262144u /* dropped in that time */
+#define WEIR_HTTPCONN_IDLE_US      60000000u /* between requests: closed */
+#define WEIR_HTTPCONN_REQUEST_US   30000000u /* from a request's first byte to its last: 408 */
+#define WEIR_HTTPCONN_STALL_US     60000000u /* without a byte taken by the stack: reset */
+#define WEIR_HTTPCONN_LINGER_US    2000000u  /* from our end of the stream to the peer's */
+#define WEIR_HTTPCONN_LINGER_BYTES 262144u   /* dropped in that time */
 
 enum weir_httpconn_state {
     WEIR_HTTPCONN_FREE,
@@ -54,11 +55,11 @@ struct weir_site {
     uint32_t live;
     uint32_t free_head;
     uint32_t starved_head, starved_tail;
-    int ahead;           /* pieces a connection holds at most */
-    uint64_t now_us;     /* of the instance's clock, set before each call */
-    int64_t wall_ns;     /* of the system's */
+    int ahead;       /* pieces a connection holds at most */
+    uint64_t now_us; /* of the instance's clock, set before each call */
+    int64_t wall_ns; /* of the system's */
     uint64_t requests, file_bytes_ref, file_bytes_copied;
-    uint64_t calls;      /* system calls for files, without the cache's */
+    uint64_t calls; /* system calls for files, without the cache's */
 };
 
 /* Takes the tables for conf's connections and buffers. root: a folder's descriptor, which stays the caller's.

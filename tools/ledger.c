@@ -40,8 +40,7 @@ static json_t *drops(const struct weir_stats *s)
 {
     json_t *o = json_object();
     for (int i = 0; i < WEIR_DROPS; i++) {
-        if (s->drops[i] > 0)
-            json_object_set_new(o, weir_drop_name((enum weir_drop)i), number(s->drops[i]));
+        if (s->drops[i] > 0) json_object_set_new(o, weir_drop_name((enum weir_drop)i), number(s->drops[i]));
     }
     return o;
 }
@@ -50,9 +49,10 @@ static json_t *classes(const struct weir_stats *s)
 {
     json_t *a = json_array();
     for (uint32_t i = 0; i < s->zclasses && i < WEIR_ZCLASSES_MAX; i++)
-        json_array_append_new(a, json_pack("{s:I,s:I,s:I,s:I}", "bytes", (json_int_t)s->zclass[i].bytes, "count",
-                                           (json_int_t)s->zclass[i].count, "free", (json_int_t)s->zclass[i].free,
-                                           "low", (json_int_t)s->zclass[i].low));
+        json_array_append_new(a,
+                              json_pack("{s:I,s:I,s:I,s:I}", "bytes", (json_int_t)s->zclass[i].bytes, "count",
+                                        (json_int_t)s->zclass[i].count, "free", (json_int_t)s->zclass[i].free,
+                                        "low", (json_int_t)s->zclass[i].low));
     return a;
 }
 
@@ -73,12 +73,11 @@ json_t *weir_ledger_json(const struct weir_ledger *l)
 /* Rows that are told even when nothing happened. */
 static bool always(const char *name)
 {
-    static const char *const names[] = {"tx_bytes_ref", "tx_bytes_copied", "rx_bytes",    "rx_bytes_copied",
-                                        "zbuf_allocs",  "zbuf_peak",       "zbuf_live",   "fallthroughs",
-                                        "pressure",     "retransmits",     "file_bytes_copied"};
+    static const char *const names[] = {
+        "tx_bytes_ref", "tx_bytes_copied", "rx_bytes", "rx_bytes_copied", "zbuf_allocs",      "zbuf_peak",
+        "zbuf_live",    "fallthroughs",    "pressure", "retransmits",     "file_bytes_copied"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(names[i], name) == 0)
-            return true;
+        if (strcmp(names[i], name) == 0) return true;
     }
     return false;
 }
@@ -95,14 +94,15 @@ void weir_ledger_print(FILE *out, const struct weir_ledger *l)
             "bytes of a mean frame sent, with headers");
     for (int i = 0; i < WEIR_DROPS; i++) {
         if (l->stats.drops[i] > 0)
-            fprintf(out, "drop %-17s %16" PRIu64 "  %s\n", weir_drop_name((enum weir_drop)i), l->stats.drops[i],
-                    weir_drop_text((enum weir_drop)i));
+            fprintf(out, "drop %-17s %16" PRIu64 "  %s\n", weir_drop_name((enum weir_drop)i),
+                    l->stats.drops[i], weir_drop_text((enum weir_drop)i));
     }
 }
 
 int weir_json_print(FILE *out, json_t *o)
 {
-    int e = o == NULL || json_dumpf(o, out, JSON_INDENT(2)) != 0 || fputc('\n', out) == EOF || fflush(out) != 0;
+    int e =
+        o == NULL || json_dumpf(o, out, JSON_INDENT(2)) != 0 || fputc('\n', out) == EOF || fflush(out) != 0;
     json_decref(o);
     return e ? -1 : 0;
 }

@@ -49,8 +49,7 @@ int main(int argc, char **argv)
         return 0;
     }
     for (size_t i = 0; i < COMMANDS; i++) {
-        if (strcmp(argv[1], command_table[i].name) == 0)
-            return run(&command_table[i], argc - 1, argv + 1);
+        if (strcmp(argv[1], command_table[i].name) == 0) return run(&command_table[i], argc - 1, argv + 1);
     }
     fprintf(stderr, "weir: %s is no command; `weir --help' lists them\n", argv[1]);
     return 2;

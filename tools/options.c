@@ -4,8 +4,19 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_DEV = 256, KEY_ADDR, KEY_HOST, KEY_PORT, KEY_ROOT, KEY_MEM, KEY_ZBUF, KEY_TRACE, KEY_FAULT, KEY_SECONDS,
-       KEY_JSON };
+enum {
+    KEY_DEV = 256,
+    KEY_ADDR,
+    KEY_HOST,
+    KEY_PORT,
+    KEY_ROOT,
+    KEY_MEM,
+    KEY_ZBUF,
+    KEY_TRACE,
+    KEY_FAULT,
+    KEY_SECONDS,
+    KEY_JSON
+};
 
 static const struct argp_option option_table[] = {
     {"dev", KEY_DEV, "tap:NAME", 0, "the device: a TAP interface that is made if it's missing", 0},
@@ -16,7 +27,8 @@ static const struct argp_option option_table[] = {
     {"mem", KEY_MEM, "SIZE", 0, "memory of the instance, all in all, such as 64m (64m)", 0},
     {"zbuf", KEY_ZBUF, "SIZE:N,...", 0, "sizes and counts of buffers, such as 2k:4096,16k:1024,64k:256", 0},
     {"trace", KEY_TRACE, "FILE", 0, "write every frame to a pcap file", 0},
-    {"fault", KEY_FAULT, "LIST", 0, "loss=F,reorder=F,dup=F,corrupt=F,seed=N: spoil frames, fractions 0 to 1", 0},
+    {"fault", KEY_FAULT, "LIST", 0, "loss=F,reorder=F,dup=F,corrupt=F,seed=N: spoil frames, fractions 0 to 1",
+     0},
     {"seconds", KEY_SECONDS, "N", 0, "end after N seconds", 0},
     {"json", KEY_JSON, NULL, 0, "report as one JSON object", 0},
     {0},
@@ -30,8 +42,7 @@ struct input {
 bool weir_options_number(const char *text, uint64_t min, uint64_t max, uint64_t *value)
 {
     uint64_t v = 0;
-    if (*text == '\0')
-        return false;
+    if (*text == '\0') return false;
     for (; *text != '\0'; text++) {
         if (*text < '0' || *text > '9' || __builtin_mul_overflow(v, 10u, &v) ||
             __builtin_add_overflow(v, (uint64_t)(*text - '0'), &v))
@@ -47,8 +58,7 @@ bool weir_options_size(const char *text, uint64_t *bytes)
     size_t n = strspn(text, "0123456789");
     unsigned shift = 0;
     uint64_t v;
-    if (n == 0 || n >= sizeof(digits))
-        return false;
+    if (n == 0 || n >= sizeof(digits)) return false;
     switch (text[n]) {
     case 'k':
     case 'K':
@@ -67,12 +77,10 @@ bool weir_options_size(const char *text, uint64_t *bytes)
     default:
         return false;
     }
-    if (shift > 0 && text[n + 1] != '\0')
-        return false;
+    if (shift > 0 && text[n + 1] != '\0') return false;
     memcpy(digits, text, n);
     digits[n] = '\0';
-    if (!weir_options_number(digits, 1, UINT64_MAX >> shift, &v))
-        return false;
+    if (!weir_options_number(digits, 1, UINT64_MAX >> shift, &v)) return false;
     *bytes = v << shift;
     return true;
 }
@@ -82,18 +90,15 @@ static const char *read_class(const char *item, size_t n, struct weir_zclass *ou
 {
     char text[48];
     uint64_t bytes, count;
-    if (n >= sizeof(text))
-        return "an entry is too long";
+    if (n >= sizeof(text)) return "an entry is too long";
     memcpy(text, item, n);
     text[n] = '\0';
     char *colon = strchr(text, ':');
-    if (colon == NULL)
-        return "an entry has the form SIZE:N";
+    if (colon == NULL) return "an entry has the form SIZE:N";
     *colon = '\0';
     if (!weir_options_size(text, &bytes) || bytes < WEIR_ZCLASS_MIN || bytes > WEIR_ZCLASS_MAX)
         return "a size lies between 128 and 128k";
-    if (!weir_options_number(colon + 1, 1, UINT32_MAX, &count))
-        return "a count is a number of at least 1";
+    if (!weir_options_number(colon + 1, 1, UINT32_MAX, &count)) return "a count is a number of at least 1";
     out->bytes = (uint32_t)bytes;
     out->count = (uint32_t)count;
     return NULL;
@@ -104,8 +109,7 @@ static bool insert_class(struct weir_zclass *classes, uint32_t n, struct weir_zc
 {
     uint32_t at = n;
     for (uint32_t i = 0; i < n; i++) {
-        if (classes[i].bytes == item.bytes)
-            return false;
+        if (classes[i].bytes == item.bytes) return false;
     }
     for (; at > 0 && classes[at - 1].bytes > item.bytes; at--)
         classes[at] = classes[at - 1];
@@ -119,16 +123,12 @@ const char *weir_options_zbuf(const char *text, struct weir_zclass *classes, uin
     for (;;) {
         struct weir_zclass item;
         size_t len = strcspn(text, ",");
-        if (*n == WEIR_ZCLASSES_MAX)
-            return "at most 8 sizes can be given";
+        if (*n == WEIR_ZCLASSES_MAX) return "at most 8 sizes can be given";
         const char *wrong = read_class(text, len, &item);
-        if (wrong != NULL)
-            return wrong;
-        if (!insert_class(classes, *n, item))
-            return "a size is given twice";
+        if (wrong != NULL) return wrong;
+        if (!insert_class(classes, *n, item)) return "a size is given twice";
         ++*n;
-        if (text[len] == '\0')
-            return NULL;
+        if (text[len] == '\0') return NULL;
         text += len + 1;
     }
 }
@@ -138,12 +138,11 @@ static void wrong_usage(struct argp_state *state, const char *option, const char
     argp_error(state, "%s %s: %s", option, arg, what);
 }
 
-static error_t read_number(struct argp_state *state, const char *option, const char *arg, uint64_t min, uint64_t max,
-                           uint64_t *value)
+static error_t read_number(struct argp_state *state, const char *option, const char *arg, uint64_t min,
+                           uint64_t max, uint64_t *value)
 {
     char what[96];
-    if (weir_options_number(arg, min, max, value))
-        return 0;
+    if (weir_options_number(arg, min, max, value)) return 0;
     snprintf(what, sizeof(what), "a number from %llu to %llu is needed", (unsigned long long)min,
              (unsigned long long)max);
     wrong_usage(state, option, arg, what);
@@ -161,10 +160,10 @@ static error_t read_device(struct weir_options *o, struct argp_state *state, con
     return 0;
 }
 
-static error_t read_address(struct weir_ifaddr *out, struct argp_state *state, const char *option, const char *arg)
+static error_t read_address(struct weir_ifaddr *out, struct argp_state *state, const char *option,
+                            const char *arg)
 {
-    if (weir_ifaddr_parse(out, arg) == 0)
-        return 0;
+    if (weir_ifaddr_parse(out, arg) == 0) return 0;
     wrong_usage(state, option, arg, "an address such as 10.9.0.2/24 is needed");
     return EINVAL;
 }
@@ -182,8 +181,7 @@ static error_t read_fault(struct weir_options *o, struct argp_state *state, cons
 
 static error_t read_memory(struct weir_options *o, struct argp_state *state, const char *arg)
 {
-    if (weir_options_size(arg, &o->mem_bytes))
-        return 0;
+    if (weir_options_size(arg, &o->mem_bytes)) return 0;
     wrong_usage(state, "--mem", arg, "a size such as 64m is needed");
     return EINVAL;
 }
@@ -191,8 +189,7 @@ static error_t read_memory(struct weir_options *o, struct argp_state *state, con
 static error_t read_zbuf(struct weir_options *o, struct argp_state *state, const char *arg)
 {
     const char *wrong = weir_options_zbuf(arg, o->zclass, &o->zclasses);
-    if (wrong == NULL)
-        return 0;
+    if (wrong == NULL) return 0;
     wrong_usage(state, "--zbuf", arg, wrong);
     return EINVAL;
 }
@@ -268,11 +265,11 @@ int weir_options_parse(struct weir_options *o, int argc, char **argv, const char
 int weir_options_config(const struct weir_options *o, struct weir_config *conf, char *why, size_t bytes)
 {
     if (weir_config_size(conf, o->mem_bytes) != 0) {
-        snprintf(why, bytes, "--mem: %llu bytes are too few, 2m is the least", (unsigned long long)o->mem_bytes);
+        snprintf(why, bytes, "--mem: %llu bytes are too few, 2m is the least",
+                 (unsigned long long)o->mem_bytes);
         return WEIR_EINVAL;
     }
-    if (o->zclasses == 0)
-        return 0;
+    if (o->zclasses == 0) return 0;
     memset(conf->zclass, 0, sizeof(conf->zclass));
     memcpy(conf->zclass, o->zclass, o->zclasses * sizeof(o->zclass[0]));
     conf->zclasses = o->zclasses;

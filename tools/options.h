@@ -1,4 +1,5 @@
-/* options.h: the command line of `weir serve` and `weir plan`, by argp. Wrong usage ends the program with 2. */
+/* options.h: the command line of `weir serve` and `weir plan`, by argp. Wrong usage ends the program with 2.
+ */
 #ifndef WEIR_TOOLS_OPTIONS_H
 #define WEIR_TOOLS_OPTIONS_H
 
@@ -26,7 +27,8 @@ struct weir_options {
     uint32_t zclasses; /* 0: what weir_config_size chooses */
 };
 
-/* Reads a command line; device_needed: `serve`. argp_flags is for tests. 0, or an errno value with ARGP_NO_EXIT. */
+/* Reads a command line; device_needed: `serve`. argp_flags is for tests. 0, or an errno value with
+ * ARGP_NO_EXIT. */
 int weir_options_parse(struct weir_options *, int argc, char **argv, const char *doc, bool device_needed,
                        unsigned argp_flags);
 

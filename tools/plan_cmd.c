@@ -6,8 +6,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static const char doc[] = "Prints how many bytes an instance takes, and for what. Options are those of `weir serve`; "
-                          "nothing is started.";
+static const char doc[] =
+    "Prints how many bytes an instance takes, and for what. Options are those of `weir serve`; "
+    "nothing is started.";
 
 static const char *kind_name(enum weir_area_kind kind)
 {
@@ -20,10 +21,11 @@ static json_t *to_json(const struct weir_plan *p)
     json_t *rows = json_array();
     for (uint32_t i = 0; i < p->rows; i++) {
         const struct weir_plan_row *r = &p->row[i];
-        json_array_append_new(rows, json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:s}", "name", r->name, "what", r->what,
-                                              "count", (json_int_t)r->count, "each_bytes", (json_int_t)r->each_bytes,
-                                              "bytes", (json_int_t)r->bytes, "align_bytes",
-                                              (json_int_t)r->align_bytes, "kind", kind_name(r->kind)));
+        json_array_append_new(rows, json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:s}", "name", r->name, "what",
+                                              r->what, "count", (json_int_t)r->count, "each_bytes",
+                                              (json_int_t)r->each_bytes, "bytes", (json_int_t)r->bytes,
+                                              "align_bytes", (json_int_t)r->align_bytes, "kind",
+                                              kind_name(r->kind)));
     }
     return json_pack("{s:I,s:I,s:o}", "total_bytes", (json_int_t)p->total_bytes, "align_bytes",
                      (json_int_t)p->align_bytes, "rows", rows);
@@ -34,8 +36,8 @@ static void print_table(const struct weir_plan *p)
     printf("%-16s %10s %10s %14s  %s\n", "row", "count", "each", "bytes", "what");
     for (uint32_t i = 0; i < p->rows; i++) {
         const struct weir_plan_row *r = &p->row[i];
-        printf("%-16s %10" PRIu64 " %10" PRIu32 " %14" PRIu64 "  %s\n", r->name, r->count, r->each_bytes, r->bytes,
-               r->what);
+        printf("%-16s %10" PRIu64 " %10" PRIu32 " %14" PRIu64 "  %s\n", r->name, r->count, r->each_bytes,
+               r->bytes, r->what);
     }
     printf("%-16s %10s %10s %14" PRIu64 "  aligned to %" PRIu32 "\n", "total", "", "", p->total_bytes,
            p->align_bytes);
@@ -56,8 +58,7 @@ int weir_cmd_plan(int argc, char **argv)
         fprintf(stderr, "weir plan: %s\n", plan.why);
         return 1;
     }
-    if (o.json)
-        return weir_json_print(stdout, to_json(&plan)) != 0;
+    if (o.json) return weir_json_print(stdout, to_json(&plan)) != 0;
     print_table(&plan);
     return fflush(stdout) != 0;
 }

@@ -1,6 +1,6 @@
-/* selftest.c: `weir selftest`, a transfer between two instances over the simulated cable, in virtual time: what can be
- * shown on a machine that has no TAP devices. The digest is SHA-256 of libmd, the smallest library of Debian's
- * that has it. */
+/* selftest.c: `weir selftest`, a transfer between two instances over the simulated cable, in virtual time:
+ * what can be shown on a machine that has no TAP devices. The digest is SHA-256 of libmd, the smallest
+ * library of Debian's that has it. */
 #include "bringup.h"
 #include "commands.h"
 #include "ledger.h"
@@ -19,8 +19,9 @@
 #define LIMIT_US    (UINT64_C(86400) * 1000000) /* of virtual time: a day */
 #define LIMIT_IDLE  100000                      /* rounds in which neither the clock nor a byte moves */
 
-static const char doc[] = "Transfers bytes by reference from one instance to another over a simulated cable, in virtual "
-                          "time, compares their digests and prints the ledger of the sender and of the receiver.";
+static const char doc[] =
+    "Transfers bytes by reference from one instance to another over a simulated cable, in virtual "
+    "time, compares their digests and prints the ledger of the sender and of the receiver.";
 
 static const struct argp_option option_table[] = {
     {"bytes", 'b', "SIZE", 0, "how many (64m)", 0},
@@ -83,8 +84,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
 
 static int fail(struct selftest *t, const char *what, int e)
 {
-    if (t->why[0] == '\0')
-        snprintf(t->why, sizeof(t->why), "%s: %s", what, weir_strerror(e));
+    if (t->why[0] == '\0') snprintf(t->why, sizeof(t->why), "%s: %s", what, weir_strerror(e));
     return -1;
 }
 
@@ -103,8 +103,7 @@ static int open_pair(struct selftest *t)
     };
     size_t bytes = weir_pair_bytes(&conf);
     t->pair_memory = bytes > 0 ? malloc(bytes) : NULL;
-    if (t->pair_memory == NULL)
-        return fail(t, "the cable", WEIR_ENOMEM);
+    if (t->pair_memory == NULL) return fail(t, "the cable", WEIR_ENOMEM);
     int e = weir_pair_init(&t->pair, &conf, t->pair_memory, bytes);
     return e == 0 ? 0 : fail(t, "the cable", e);
 }
@@ -114,10 +113,8 @@ static int open_side(struct selftest *t, struct side *s, struct weir_netdev *dev
     struct weir_ifaddr addr;
     int e = weir_config_size(&s->conf, SIDE_MEM);
     s->conf.plat = &t->sim.plat;
-    if (e == 0)
-        e = weir_plan(&s->conf, &s->plan);
-    if (e != 0)
-        return fail(t, s->plan.why[0] != '\0' ? s->plan.why : "the plan", e);
+    if (e == 0) e = weir_plan(&s->conf, &s->plan);
+    if (e != 0) return fail(t, s->plan.why[0] != '\0' ? s->plan.why : "the plan", e);
     if (weir_mapping_open(&s->mapping, s->plan.total_bytes, s->plan.align_bytes) != 0)
         return fail(t, "memory", WEIR_ENOMEM);
     e = weir_start(&s->w, &s->conf, &s->mapping.area, 1);
@@ -126,8 +123,7 @@ static int open_side(struct selftest *t, struct side *s, struct weir_netdev *dev
         return fail(t, "start", e);
     }
     e = weir_ifaddr_parse(&addr, cidr);
-    if (e == 0)
-        e = weir_attach(s->w, dev, &addr);
+    if (e == 0) e = weir_attach(s->w, dev, &addr);
     SHA256Init(&s->hash);
     return e == 0 ? 0 : fail(t, "attach", e);
 }
@@ -136,10 +132,8 @@ static int connect_sides(struct selftest *t)
 {
     struct weir_addr addr;
     int e = weir_addr_parse(&addr, "10.9.0.1:9");
-    if (e == 0)
-        e = weir_listen(t->rx.w, &addr, NULL, &t->rx.listener);
-    if (e == 0)
-        e = weir_connect(t->tx.w, &addr, NULL, &t->tx.id);
+    if (e == 0) e = weir_listen(t->rx.w, &addr, NULL, &t->rx.listener);
+    if (e == 0) e = weir_connect(t->tx.w, &addr, NULL, &t->tx.id);
     return e == 0 ? 0 : fail(t, "connect", e);
 }
 
@@ -147,8 +141,7 @@ static int set_up(struct selftest *t)
 {
     weir_sim_init(&t->sim, 1);
     t->rng = 0x9e3779b97f4a7c15u;
-    if (open_pair(t) != 0)
-        return -1;
+    if (open_pair(t) != 0) return -1;
     struct weir_netdev *tx_dev = &t->pair.end[0].dev;
     if (t->has_fault) {
         weir_fault_init(&t->fault, tx_dev, &t->fault_conf);
@@ -190,8 +183,7 @@ static void fill(struct selftest *t)
 static bool next_zbuf(struct selftest *t, uint64_t offered)
 {
     uint64_t left = t->total - offered;
-    if (left == 0)
-        return false;
+    if (left == 0) return false;
     t->zbuf_len = left < t->zbuf_bytes ? (uint32_t)left : t->zbuf_bytes;
     t->zbuf_off = 0;
     t->zbuf = weir_zalloc(t->tx.w, t->zbuf_len);
@@ -211,11 +203,9 @@ static int send_some(struct selftest *t)
             s->done = true;
             return weir_shutdown(s->w, s->id);
         }
-        if (t->zbuf == NULL && !next_zbuf(t, s->bytes))
-            return 0;
+        if (t->zbuf == NULL && !next_zbuf(t, s->bytes)) return 0;
         ptrdiff_t n = weir_write(s->w, s->id, t->zbuf + t->zbuf_off, t->zbuf_len - t->zbuf_off);
-        if (n < 0)
-            return n == WEIR_EAGAIN || n == WEIR_ENOMEM || n == WEIR_ENOTCONN ? 0 : (int)n;
+        if (n < 0) return n == WEIR_EAGAIN || n == WEIR_ENOMEM || n == WEIR_ENOTCONN ? 0 : (int)n;
         s->bytes += (uint64_t)n;
         t->zbuf_off += (uint32_t)n;
         if (t->zbuf_off == t->zbuf_len) {
@@ -230,12 +220,10 @@ static int receive_some(struct selftest *t)
 {
     struct side *s = &t->rx;
     struct weir_iov piece[PIECES];
-    if (s->id == 0 && weir_accept(s->w, s->listener, &s->id, NULL) != 0)
-        return 0;
+    if (s->id == 0 && weir_accept(s->w, s->listener, &s->id, NULL) != 0) return 0;
     while (!s->done) {
         int n = weir_read(s->w, s->id, piece, PIECES);
-        if (n < 0)
-            return n == WEIR_EAGAIN || n == WEIR_ENOMEM ? 0 : n;
+        if (n < 0) return n == WEIR_EAGAIN || n == WEIR_ENOMEM ? 0 : n;
         s->done = n == 0;
         for (int i = 0; i < n; i++) {
             SHA256Update(&s->hash, piece[i].base, piece[i].len);
@@ -269,8 +257,7 @@ static int round_trip(struct selftest *t)
     weir_next(t->tx.w, &tx_next);
     weir_next(t->rx.w, &rx_next);
     int64_t next = tx_next < rx_next ? tx_next : rx_next;
-    if (next != INT64_MAX && next > 0 && (uint64_t)next > t->sim.now_us)
-        t->sim.now_us = (uint64_t)next;
+    if (next != INT64_MAX && next > 0 && (uint64_t)next > t->sim.now_us) t->sim.now_us = (uint64_t)next;
     return e;
 }
 
@@ -279,10 +266,8 @@ static int transfer(struct selftest *t)
     uint64_t last_us = 0, last_bytes = 0;
     for (int idle = 0; !t->rx.done; idle++) {
         int e = round_trip(t);
-        if (e != 0)
-            return fail(t, "the transfer", e);
-        if (t->sim.now_us != last_us || t->rx.bytes != last_bytes)
-            idle = 0;
+        if (e != 0) return fail(t, "the transfer", e);
+        if (t->sim.now_us != last_us || t->rx.bytes != last_bytes) idle = 0;
         last_us = t->sim.now_us;
         last_bytes = t->rx.bytes;
         if (idle > LIMIT_IDLE || t->sim.now_us > LIMIT_US) {
@@ -297,8 +282,7 @@ static int transfer(struct selftest *t)
 /* Both ends close, and the last acknowledgements cross. */
 static void part(struct selftest *t)
 {
-    if (t->zbuf != NULL)
-        weir_zfree(t->tx.w, t->zbuf);
+    if (t->zbuf != NULL) weir_zfree(t->tx.w, t->zbuf);
     t->zbuf = NULL;
     weir_close(t->rx.w, t->rx.id, WEIR_CLOSE_GRACEFUL);
     weir_close(t->rx.w, t->rx.listener, WEIR_CLOSE_GRACEFUL);
@@ -337,8 +321,7 @@ static int report(struct selftest *t)
     digest_text(&t->tx.hash, sent);
     digest_text(&t->rx.hash, got);
     bool equal = strcmp(sent, got) == 0 && t->rx.bytes == t->total;
-    if (t->json)
-        return report_json(t, got, equal) != 0 || !equal;
+    if (t->json) return report_json(t, got, equal) != 0 || !equal;
     printf("%" PRIu64 " bytes between two instances in %" PRIu64 " us of virtual time\nsha256 sent     %s\n"
            "sha256 received %s (%s)\n\nThe sender\n",
            t->rx.bytes, t->sim.now_us, sent, got, equal ? "equal" : "DIFFERENT");
@@ -356,15 +339,12 @@ int weir_cmd_selftest(int argc, char **argv)
     t->total = (uint64_t)64 << 20;
     argp_parse(&parser, argc, argv, 0, NULL, t);
     int e = set_up(t);
-    if (e == 0)
-        e = transfer(t);
-    if (e == 0)
-        part(t);
+    if (e == 0) e = transfer(t);
+    if (e == 0) part(t);
     end_side(&t->tx);
     end_side(&t->rx);
     free(t->pair_memory);
-    if (e == 0)
-        return report(t);
+    if (e == 0) return report(t);
     fprintf(stderr, "weir selftest: %s\n", t->why);
     return 1;
 }

@@ -12,14 +12,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EVENTS       64
-#define SWEEP_US     1000000u
-#define STARVED_US   10000   /* how long those that wait for zbufs sleep at most */
-#define DRAIN_POLLS  64      /* at the end, for the resets to get out */
+#define EVENTS      64
+#define SWEEP_US    1000000u
+#define STARVED_US  10000 /* how long those that wait for zbufs sleep at most */
+#define DRAIN_POLLS 64    /* at the end, for the resets to get out */
 
-static const char doc[] =
-    "Serves the files of a folder over HTTP from Weir's own TCP on a TAP device, without a copy of a file's byte. "
-    "Ends at SIGINT or SIGTERM and prints the ledger.";
+static const char doc[] = "Serves the files of a folder over HTTP from Weir's own TCP on a TAP device, "
+                          "without a copy of a file's byte. "
+                          "Ends at SIGINT or SIGTERM and prints the ledger.";
 
 static volatile sig_atomic_t stopping;
 static struct weir *volatile to_wake; /* by the signal handler; NULL while there's no instance */
@@ -28,8 +28,7 @@ static void on_signal(int number)
 {
     (void)number;
     stopping = 1;
-    if (to_wake != NULL)
-        weir_wake(to_wake);
+    if (to_wake != NULL) weir_wake(to_wake);
 }
 
 static void catch_signals(void)
@@ -76,8 +75,7 @@ static int listen_on(struct server *v)
     struct weir_opts opts = {.nodelay = 1};
     memcpy(a.ip, v->options.addr.ip, sizeof(a.ip));
     int e = weir_listen(v->b.w, &a, &opts, &v->site.listener);
-    if (e == 0)
-        return 0;
+    if (e == 0) return 0;
     v->site.listener = 0;
     snprintf(v->why, sizeof(v->why), "--port %u: %s", v->options.port, weir_strerror(e));
     return -1;
@@ -86,11 +84,11 @@ static int listen_on(struct server *v)
 static int open_site(struct server *v)
 {
     if (weir_site_open(&v->site, v->b.w, &v->b.conf, v->root) != 0) {
-        snprintf(v->why, sizeof(v->why), "no memory for the tables of %" PRIu32 " connections", v->b.conf.conns);
+        snprintf(v->why, sizeof(v->why), "no memory for the tables of %" PRIu32 " connections",
+                 v->b.conf.conns);
         return -1;
     }
-    if (listen_on(v) == 0)
-        return 0;
+    if (listen_on(v) == 0) return 0;
     weir_site_close(&v->site);
     return -1;
 }
@@ -98,15 +96,13 @@ static int open_site(struct server *v)
 static int open_server(struct server *v)
 {
     v->root = weir_docroot_open(v->options.root, v->why, sizeof(v->why));
-    if (v->root < 0)
-        return -1;
+    if (v->root < 0) return -1;
     if (weir_bringup_open(&v->b, &v->options) != 0) {
         snprintf(v->why, sizeof(v->why), "%s", v->b.why);
         close(v->root);
         return -1;
     }
-    if (open_site(v) == 0)
-        return 0;
+    if (open_site(v) == 0) return 0;
     weir_bringup_close(&v->b);
     close(v->root);
     return -1;
@@ -116,18 +112,17 @@ static void tell_ready(const struct server *v)
 {
     const uint8_t *ip = v->options.addr.ip;
     fprintf(stderr, "listening on http://%u.%u.%u.%u:%u/ (device %s, host %s)\n", ip[0], ip[1], ip[2], ip[3],
-            v->options.port, v->options.ifname, v->options.host_cidr != NULL ? v->options.host_cidr : "not set");
+            v->options.port, v->options.ifname,
+            v->options.host_cidr != NULL ? v->options.host_cidr : "not set");
 }
 
 static int64_t nearest(const struct server *v, uint64_t sweep_us)
 {
     uint64_t at = v->end_us;
-    if (v->site.live > 0 && sweep_us < at)
-        at = sweep_us;
+    if (v->site.live > 0 && sweep_us < at) at = sweep_us;
     if (v->site.starved_head != UINT32_MAX && v->site.now_us + STARVED_US < at)
         at = v->site.now_us + STARVED_US;
-    if (at == UINT64_MAX)
-        return -1;
+    if (at == UINT64_MAX) return -1;
     return at > v->site.now_us ? (int64_t)(at - v->site.now_us) : 0;
 }
 
@@ -141,8 +136,7 @@ static int loop(struct server *v)
     while (!stopping && v->site.now_us < v->end_us) {
         int n = weir_poll(v->b.w, event, EVENTS, nearest(v, sweep_us));
         look_at_clocks(v);
-        if (n < 0)
-            return n;
+        if (n < 0) return n;
         for (int i = 0; i < n; i++)
             weir_site_event(&v->site, &event[i]);
         weir_site_retry(&v->site);
@@ -182,8 +176,7 @@ static void close_server(struct server *v, struct weir_ledger *l)
 
 static int report(const struct server *v, const struct weir_ledger *l)
 {
-    if (v->options.json)
-        return weir_json_print(stdout, weir_ledger_json(l)) != 0;
+    if (v->options.json) return weir_json_print(stdout, weir_ledger_json(l)) != 0;
     weir_ledger_print(stdout, l);
     return fflush(stdout) != 0;
 }
@@ -205,7 +198,6 @@ int weir_cmd_serve(int argc, char **argv)
     tell_ready(v);
     int e = loop(v);
     close_server(v, &ledger);
-    if (e != 0)
-        fprintf(stderr, "weir serve: %s\n", weir_strerror(e));
+    if (e != 0) fprintf(stderr, "weir serve: %s\n", weir_strerror(e));
     return report(v, &ledger) != 0 || e != 0;
 }

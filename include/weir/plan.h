@@ -1,7 +1,7 @@
 /* plan.h: memory that is handed over, and the plan that says how much of it a configuration takes.
  *
- * It is not an allocator. One carver runs twice, first without a base to count and then with a base to place, so
- * that what weir_plan prints and what weir_start takes cannot differ. */
+ * It is not an allocator. One carver runs twice, first without a base to count and then with a base to place,
+ * so that what weir_plan prints and what weir_start takes cannot differ. */
 #ifndef WEIR_PLAN_H
 #define WEIR_PLAN_H
 
@@ -12,7 +12,8 @@
 extern "C" {
 #endif
 
-/* What memory is good for. A plan has bytes of each kind; a kind for which no area is given goes to the first area. */
+/* What memory is good for. A plan has bytes of each kind; a kind for which no area is given goes to the first
+ * area. */
 enum weir_area_kind {
     WEIR_AREA_ANY = 0, /* in a plan's row: no wish */
     WEIR_AREA_FAST,    /* control structures: tightly coupled memory on a microcontroller */
@@ -28,7 +29,7 @@ struct weir_area {
     enum weir_area_kind kind;
 };
 
-#define WEIR_PLAN_ROWS_MAX 32
+#define WEIR_PLAN_ROWS_MAX  32
 #define WEIR_PLAN_WHY_BYTES 240
 
 /* One row of the plan: what the bytes are for. bytes = count * each + the gap that aligns the row's start. */

@@ -1,5 +1,5 @@
-/* plat.h: the porter's whole contract. Clock, entropy, waiting, waking and the log reach Weir as arguments, so
- * that the same core runs on Linux, on bare metal and in virtual time.
+/* plat.h: the porter's whole contract. Clock, entropy, waiting, waking and the log reach Weir as arguments,
+ * so that the same core runs on Linux, on bare metal and in virtual time.
  *
  * It is not an operating-system layer: Weir starts no threads and opens no files through it. */
 #ifndef WEIR_PLAT_H
@@ -13,18 +13,20 @@ extern "C" {
 #endif
 
 /* Every member must be set, `wake` and `watch` may be NULL where nothing ever sleeps or has handles.
- * All but `wake` are called only by the thread that uses the instance; `wake` from any thread or interrupt. */
+ * All but `wake` are called only by the thread that uses the instance; `wake` from any thread or interrupt.
+ */
 struct weir_plat {
     void *ctx; /* handed to each call */
 
     /* Microseconds since an arbitrary start; never goes back. Called a few times a poll. */
     uint64_t (*now_us)(void *ctx);
 
-    /* Fills out[0..n) with unpredictable bytes. Called at start only, for keys. 0, or a negative weir_err: then
-     * the start fails with it. */
+    /* Fills out[0..n) with unpredictable bytes. Called at start only, for keys. 0, or a negative weir_err:
+     * then the start fails with it. */
     int (*entropy)(void *ctx, void *out, size_t n);
 
-    /* Adds a device's wait handle to what `wait` sleeps on; on = 0 takes it away. 0 or a negative weir_err. */
+    /* Adds a device's wait handle to what `wait` sleeps on; on = 0 takes it away. 0 or a negative weir_err.
+     */
     int (*watch)(void *ctx, int handle, int on);
 
     /* Sleeps until a watched handle is readable, `wake` was called since the last wait, or timeout_us passed
@@ -39,7 +41,8 @@ struct weir_plat {
 };
 
 /* Linux: monotonic clock, getrandom, epoll with an eventfd, stderr.
- * The caller owns the memory of `struct weir_linux`; open takes two file descriptors, close gives them back. */
+ * The caller owns the memory of `struct weir_linux`; open takes two file descriptors, close gives them back.
+ */
 struct weir_linux {
     struct weir_plat plat;
     int epoll_fd;
@@ -51,8 +54,8 @@ int weir_linux_open(struct weir_linux *);
 void weir_linux_close(struct weir_linux *);
 
 /* Virtual time, seeded randomness; nothing here touches an operating system. `wait` moves the clock on to the
- * timeout (an unlimited wait, and the first one after a wake, leave it where it is). The caller owns the memory and may set now_us at will, never
- * backwards. */
+ * timeout (an unlimited wait, and the first one after a wake, leave it where it is). The caller owns the
+ * memory and may set now_us at will, never backwards. */
 struct weir_sim {
     struct weir_plat plat;
     uint64_t now_us;
@@ -63,7 +66,8 @@ struct weir_sim {
 
 void weir_sim_init(struct weir_sim *, uint64_t seed);
 
-/* The next 64 bits of the generator of a simulation; the same seed gives the same sequence on every machine. */
+/* The next 64 bits of the generator of a simulation; the same seed gives the same sequence on every machine.
+ */
 uint64_t weir_sim_random(struct weir_sim *);
 
 #ifdef __cplusplus

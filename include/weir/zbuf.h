@@ -1,11 +1,12 @@
 /* zbuf.h: buffers from Weir's pool, by the address of their data.
  *
- * A zbuf is one segment of a pool that was cut before the instance started. The application allocates one, fills it,
- * and hands the address of its data to weir_write: no copy is made. It may free it at once; the segment returns to its
- * pool when the last byte written from it is acknowledged. An address anywhere inside a zbuf stands for it.
+ * A zbuf is one segment of a pool that was cut before the instance started. The application allocates one,
+ * fills it, and hands the address of its data to weir_write: no copy is made. It may free it at once; the
+ * segment returns to its pool when the last byte written from it is acknowledged. An address anywhere inside
+ * a zbuf stands for it.
  *
- * The application's references and the stack's are counted apart: a free beyond the application's own is refused.
- * Unless marked (*), calls belong to the thread that uses the instance. */
+ * The application's references and the stack's are counted apart: a free beyond the application's own is
+ * refused. Unless marked (*), calls belong to the thread that uses the instance. */
 #ifndef WEIR_ZBUF_H
 #define WEIR_ZBUF_H
 
@@ -19,7 +20,7 @@ extern "C" {
 struct weir;
 
 /* Who holds references to zbufs. The sum over the owners equals the counts in the head. */
-#define WEIR_OWNER_MAP(X)                                                                                   \
+#define WEIR_OWNER_MAP(X)                                                                                    \
     X(APP, "application", "allocated or borrowed by the application")                                        \
     X(SENDQ, "sendq", "bytes queued to be sent or not yet acknowledged")                                     \
     X(RECVQ, "recvq", "received in order, not yet read")                                                     \
@@ -41,33 +42,37 @@ enum weir_owner {
 /* Short text of an owner, "?" beyond the table. Any context. */
 const char *weir_owner_name(enum weir_owner);
 
-/* A zbuf with at least len usable bytes: the best fitting class, and when that is used up the next larger one that has
- * a free segment. One reference, the application's. Returns the address of its first byte; NULL iff len is 0 or larger
- * than the largest class, or every class that fits is down to the floor that is kept for the stack (weir_zalloc_wait
- * then arms the memory event). Bytes are not cleared. Constant time in the number of segments. */
+/* A zbuf with at least len usable bytes: the best fitting class, and when that is used up the next larger one
+ * that has a free segment. One reference, the application's. Returns the address of its first byte; NULL iff
+ * len is 0 or larger than the largest class, or every class that fits is down to the floor that is kept for
+ * the stack (weir_zalloc_wait then arms the memory event). Bytes are not cleared. Constant time in the number
+ * of segments. */
 void *weir_zalloc(struct weir *, size_t len);
 
-/* Asks for one WEIR_EV_MEMORY event once weir_zalloc(len) can succeed again. 0, or WEIR_EINVAL: no class fits len. */
+/* Asks for one WEIR_EV_MEMORY event once weir_zalloc(len) can succeed again. 0, or WEIR_EINVAL: no class fits
+ * len. */
 int weir_zalloc_wait(struct weir *, size_t len);
 
 /* Takes one of the application's references away. `data`: any address inside.
- * 0, or WEIR_EFOREIGN (not this instance's memory), WEIR_EFAULT (its memory, but inside no zbuf's bytes), WEIR_ENOTHELD
- * (the application holds no reference; nothing is changed). Constant time. */
+ * 0, or WEIR_EFOREIGN (not this instance's memory), WEIR_EFAULT (its memory, but inside no zbuf's bytes),
+ * WEIR_ENOTHELD (the application holds no reference; nothing is changed). Constant time. */
 int weir_zfree(struct weir *, const void *data);
 
-/* (*) Does what weir_zfree does from any thread or interrupt; the owner carries it out in its next poll, and is woken
- * if it sleeps. 0, or WEIR_EFOREIGN, WEIR_EFAULT at once; a give beyond the application's references is counted and
- * ignored when the owner sees it. One atomic addition, and a push for the first giver of a zbuf; never blocks. */
+/* (*) Does what weir_zfree does from any thread or interrupt; the owner carries it out in its next poll, and
+ * is woken if it sleeps. 0, or WEIR_EFOREIGN, WEIR_EFAULT at once; a give beyond the application's references
+ * is counted and ignored when the owner sees it. One atomic addition, and a push for the first giver of a
+ * zbuf; never blocks. */
 int weir_zgive(struct weir *, const void *data);
 
 /* Adds one of the application's references. 0, or the errors of weir_zfree, or WEIR_EOVERFLOW at 65,535. */
 int weir_zref(struct weir *, const void *data);
 
-/* Bytes from `data` to the end of its zbuf; 0 iff it is not inside a zbuf that somebody holds. Constant time. */
+/* Bytes from `data` to the end of its zbuf; 0 iff it is not inside a zbuf that somebody holds. Constant time.
+ */
 size_t weir_zsize(const struct weir *, const void *data);
 
-/* 1 while the stack holds references (bytes may still be sent from it or are queued), 0 when not, or the errors of
- * weir_zfree but WEIR_ENOTHELD. */
+/* 1 while the stack holds references (bytes may still be sent from it or are queued), 0 when not, or the
+ * errors of weir_zfree but WEIR_ENOTHELD. */
 int weir_zbusy(const struct weir *, const void *data);
 
 /* One live zbuf, as the census tells it. */

@@ -6,24 +6,54 @@
 #include <stddef.h>
 #include <stdint.h>
 
-static inline bool weir_is_pow2(uint64_t x) { return x != 0 && (x & (x - 1)) == 0; }
+static inline bool weir_is_pow2(uint64_t x)
+{
+    return x != 0 && (x & (x - 1)) == 0;
+}
 
 /* floor(log2(x)); x > 0. */
-static inline unsigned weir_log2(uint32_t x) { return 31u - (unsigned)__builtin_clz(x); }
+static inline unsigned weir_log2(uint32_t x)
+{
+    return 31u - (unsigned)__builtin_clz(x);
+}
 
 /* The smallest power of two >= x; x in 1 .. 2^31. */
-static inline uint32_t weir_pow2_ceil(uint32_t x) { return x <= 1 ? 1 : 2u << weir_log2(x - 1); }
+static inline uint32_t weir_pow2_ceil(uint32_t x)
+{
+    return x <= 1 ? 1 : 2u << weir_log2(x - 1);
+}
 
 /* x rounded up to a multiple of the power of two a. */
-static inline uint64_t weir_align_up(uint64_t x, uint64_t a) { return (x + (a - 1)) & ~(a - 1); }
+static inline uint64_t weir_align_up(uint64_t x, uint64_t a)
+{
+    return (x + (a - 1)) & ~(a - 1);
+}
 
-static inline uint32_t weir_min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
-static inline uint32_t weir_max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
+static inline uint32_t weir_min_u32(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+static inline uint32_t weir_max_u32(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
 
 /* Order of sequence numbers and 32-bit clocks, RFC 9293 3.4: right while they are less than 2^31 apart. */
-static inline bool weir_seq_lt(uint32_t a, uint32_t b) { return (int32_t)(a - b) < 0; }
-static inline bool weir_seq_leq(uint32_t a, uint32_t b) { return (int32_t)(a - b) <= 0; }
-static inline uint32_t weir_seq_max(uint32_t a, uint32_t b) { return weir_seq_lt(a, b) ? b : a; }
-static inline uint32_t weir_seq_min(uint32_t a, uint32_t b) { return weir_seq_lt(a, b) ? a : b; }
+static inline bool weir_seq_lt(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) < 0;
+}
+static inline bool weir_seq_leq(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) <= 0;
+}
+static inline uint32_t weir_seq_max(uint32_t a, uint32_t b)
+{
+    return weir_seq_lt(a, b) ? b : a;
+}
+static inline uint32_t weir_seq_min(uint32_t a, uint32_t b)
+{
+    return weir_seq_lt(a, b) ? a : b;
+}
 
 #endif

@@ -1,5 +1,5 @@
-/* test_seed.h: for tests only. A printed seed, the same in every run unless WEIR_SEED sets another, what property tests
- * draw from it, and inputs in blocks of exactly their size. */
+/* test_seed.h: for tests only. A printed seed, the same in every run unless WEIR_SEED sets another, what
+ * property tests draw from it, and inputs in blocks of exactly their size. */
 #ifndef WEIR_TEST_SEED_H
 #define WEIR_TEST_SEED_H
 
@@ -21,14 +21,23 @@ static inline struct weir_sim test_seed(const char *what)
 }
 
 /* A number below n > 0. */
-static inline uint32_t test_below(struct weir_sim *sim, uint32_t n) { return (uint32_t)(weir_sim_random(sim) % n); }
+static inline uint32_t test_below(struct weir_sim *sim, uint32_t n)
+{
+    return (uint32_t)(weir_sim_random(sim) % n);
+}
 
-static inline uint32_t test_u32(struct weir_sim *sim) { return (uint32_t)(weir_sim_random(sim) >> 32); }
+static inline uint32_t test_u32(struct weir_sim *sim)
+{
+    return (uint32_t)(weir_sim_random(sim) >> 32);
+}
 
-static inline void test_fill(struct weir_sim *sim, void *out, size_t n) { (void)sim->plat.entropy(sim, out, n); }
+static inline void test_fill(struct weir_sim *sim, void *out, size_t n)
+{
+    (void)sim->plat.entropy(sim, out, n);
+}
 
-/* A copy of p[0..n) that ends where its block ends, at an odd address, so that ASan sees a read behind it and UBSan
- * one that wants alignment. *block is to be freed. */
+/* A copy of p[0..n) that ends where its block ends, at an odd address, so that ASan sees a read behind it and
+ * UBSan one that wants alignment. *block is to be freed. */
 static inline uint8_t *test_copy(const void *p, size_t n, uint8_t **block)
 {
     *block = (uint8_t *)malloc(n + 1);

@@ -1,4 +1,5 @@
-/* verdict.h: what a stage of the receive pipeline and an attempt to send answer. No stage calls the layer above. */
+/* verdict.h: what a stage of the receive pipeline and an attempt to send answer. No stage calls the layer
+ * above. */
 #ifndef WEIR_VERDICT_H
 #define WEIR_VERDICT_H
 
@@ -16,7 +17,7 @@ enum weir_send {
     WEIR_SEND_WAIT_ROOM,   /* the device has no room; try again after its next reap */
     WEIR_SEND_WAIT_HEADER, /* no header block is free; try again when one is */
     WEIR_SEND_NO_ROUTE,
-    WEIR_SEND_NO_NEIGH     /* the neighbour did not answer */
+    WEIR_SEND_NO_NEIGH /* the neighbour did not answer */
 };
 
 #endif

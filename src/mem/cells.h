@@ -1,8 +1,8 @@
 /* cells.h: a fixed-cell pool in its static form, cells named by 32-bit numbers.
  *
- * Cells are numbered from 1; 0 is none. Never grows. A cell that was never used is taken only when the free list is
- * empty, so memory is touched as late as possible. Not thread-safe; constant time. 0 bytes a cell in use: a free cell's
- * first four bytes hold the next free cell's number. */
+ * Cells are numbered from 1; 0 is none. Never grows. A cell that was never used is taken only when the free
+ * list is empty, so memory is touched as late as possible. Not thread-safe; constant time. 0 bytes a cell in
+ * use: a free cell's first four bytes hold the next free cell's number. */
 #ifndef WEIR_CELLS_H
 #define WEIR_CELLS_H
 
@@ -32,6 +32,9 @@ uint32_t weir_cells_get(struct weir_cells *);
 /* Gives a cell back; number must be in use. */
 void weir_cells_put(struct weir_cells *, uint32_t number);
 
-static inline uint32_t weir_cells_left(const struct weir_cells *c) { return c->count - c->used; }
+static inline uint32_t weir_cells_left(const struct weir_cells *c)
+{
+    return c->count - c->used;
+}
 
 #endif

@@ -113,7 +113,7 @@ static void an_excess_release_spares_the_next_life_in(struct zfixture *f)
     assert_true(weir_zpool_give(&f->z, h));
     assert_int_equal(weir_zpool_app_unref(&f->z, h, 1), 1);
     assert_int_equal(h->state, WEIR_Z_LIMBO);
-    assert_int_equal(weir_zpool_find(&f->z, weir_zpool_first(&f->z, h), &got), WEIR_EFAULT);
+    assert_int_equal(weir_zpool_find(&f->z, weir_zpool_first(&f->z, h), &got), WEIR_ENOTHELD);
     assert_null(weir_zpool_take(&f->z, f->z.cls[2].bytes, WEIR_TAKE_CONTROL));
     assert_int_equal(weir_zpool_app_unref(&f->z, h, 1), WEIR_ENOTHELD);
     assert_int_equal(weir_zpool_check(&f->z), 0);

@@ -66,7 +66,8 @@ int weir_zpool_find(const struct weir_zpool *z, const void *addr, struct weir_zh
     if (!h) return WEIR_EFOREIGN;
     /* Wraps to a large number for an address before the first byte, in the head. */
     uintptr_t at = (uintptr_t)addr - (uintptr_t)weir_zpool_first(z, h);
-    if (at >= weir_zpool_bytes(z, h) || h->state != WEIR_Z_LIVE) return WEIR_EFAULT;
+    if (at >= weir_zpool_bytes(z, h)) return WEIR_EFAULT;
+    if (h->state != WEIR_Z_LIVE) return WEIR_ENOTHELD;
     *head = h;
     return 0;
 }

@@ -1,5 +1,5 @@
-/* zpool.h: the zbuf pool (mission row M1): one contiguous region cut beforehand into aligned segments of several
- * sizes, each with a fixed head, found in constant time from any address inside.
+/* zpool.h: the zbuf pool (mission row M1): one contiguous region cut beforehand into aligned segments of
+ * several sizes, each with a fixed head, found in constant time from any address inside.
  *
  *     region   [ largest class ....... | next class ....... | ... | smallest class ... ]
  *               slab 0   slab 1   ...     every class fills whole slabs; a slab has the largest stride's size
@@ -7,18 +7,21 @@
  *     off  = address - base                          slab = off >> slab_shift
  *     head = slab.bias + ((off >> slab.shift) << slab.hshift)
  *
- * Dense layout: hshift = 5, heads lie in an array of 32 bytes each (their own row of the plan). Inside layout:
- * hshift = shift, the head is the first 32 bytes of its segment and data begins at byte 64. One code path, two biases.
+ * Dense layout: hshift = 5, heads lie in an array of 32 bytes each (their own row of the plan). Inside
+ * layout: hshift = shift, the head is the first 32 bytes of its segment and data begins at byte 64. One code
+ * path, two biases.
  *
- * References. app counts the application's, stk the stack's; a segment is free iff app + stk = 0 (limbo apart, see enum weir_zstate). stk is the sum over
- * the stack's owners (enum weir_owner), which each call names; the pool itself keeps account of POSTED only.
+ * References. app counts the application's, stk the stack's; a segment is free iff app + stk = 0 (limbo
+ * apart, see enum weir_zstate). stk is the sum over the stack's owners (enum weir_owner), which each call
+ * names; the pool itself keeps account of POSTED only.
  *
- * Release from another thread. weir_zpool_give adds 1 to head.remote; only the caller that saw 0 pushes the head on the
- * pool's list. The owner takes the whole list, reads each next, then exchanges remote with 0 and lowers app by it.
- * Rejected: pushing on every call, which puts a head on the list twice and makes a circle.
+ * Release from another thread. weir_zpool_give adds 1 to head.remote; only the caller that saw 0 pushes the
+ * head on the pool's list. The owner takes the whole list, reads each next, then exchanges remote with 0 and
+ * lowers app by it. Rejected: pushing on every call, which puts a head on the list twice and makes a circle.
  *
- * Floors. weir_zpool_take(kind) may use a class only while its free segments are more than floor[class][kind]; floors
- * rise in the order of enum weir_take, so what frees memory goes on when what uses it must wait. */
+ * Floors. weir_zpool_take(kind) may use a class only while its free segments are more than
+ * floor[class][kind]; floors rise in the order of enum weir_take, so what frees memory goes on when what uses
+ * it must wait. */
 #ifndef WEIR_ZPOOL_H
 #define WEIR_ZPOOL_H
 
@@ -45,23 +48,24 @@ enum weir_take {
 enum weir_zstate {
     WEIR_Z_FREE = 0, /* on its class's list; app = stk = 0 */
     WEIR_Z_LIVE = 1, /* app + stk > 0 */
-    WEIR_Z_LIMBO = 2 /* app = stk = 0, but releases from other threads, beyond what was held, are on their way: not
-                        handed out before the owner has seen them, so that they can't hit the segment's next life */
+    WEIR_Z_LIMBO =
+        2 /* app = stk = 0, but releases from other threads, beyond what was held, are on their way: not
+             handed out before the owner has seen them, so that they can't hit the segment's next life */
 };
 
 struct weir_zhead {
     uint16_t app, stk;
-    _Atomic uint32_t remote;  /* releases from other threads not yet carried out */
-    uint32_t next_remote;     /* head number + 1 on the list of such heads */
+    _Atomic uint32_t remote; /* releases from other threads not yet carried out */
+    uint32_t next_remote;    /* head number + 1 on the list of such heads */
     union {
-        uint32_t next_free;   /* free: head number + 1 */
-        uint32_t birth_ms;    /* live */
+        uint32_t next_free; /* free: head number + 1 */
+        uint32_t birth_ms;  /* live */
     } u;
-    uint32_t lent_id;         /* the connection whose received bytes the application holds here, 0: none */
+    uint32_t lent_id; /* the connection whose received bytes the application holds here, 0: none */
     uint32_t lent_bytes;
-    uint32_t first;           /* offset of the first data byte from the region's base, in units of 64 bytes */
+    uint32_t first; /* offset of the first data byte from the region's base, in units of 64 bytes */
     uint16_t tag;
-    uint8_t gen;              /* counts the segment's lives */
+    uint8_t gen;                /* counts the segment's lives */
     uint8_t cls : 4, state : 4; /* index of the class; enum weir_zstate */
 };
 _Static_assert(sizeof(struct weir_zhead) == WEIR_ZHEAD_BYTES, "a head is 32 bytes");
@@ -73,7 +77,7 @@ struct weir_zslab {
 };
 
 struct weir_zpool_class {
-    uint32_t bytes;      /* usable */
+    uint32_t bytes; /* usable */
     uint32_t count, free, low;
     uint32_t free_head;  /* head number + 1, last in first out */
     uint32_t first_head; /* number of its first head */
@@ -86,32 +90,33 @@ struct weir_zpool_class {
 
 struct weir_zpool {
     uint8_t *base;
-    uint64_t bytes;           /* of the region */
+    uint64_t bytes; /* of the region */
     struct weir_zslab *slab;
-    uint8_t *heads;           /* dense: the array; inside: NULL */
+    uint8_t *heads; /* dense: the array; inside: NULL */
     uint32_t slab_shift;
-    uint32_t classes;         /* ascending by size */
-    uint32_t total;           /* segments */
-    uint32_t live;            /* not free */
-    uint32_t posted;          /* held by the POSTED owner */
+    uint32_t classes; /* ascending by size */
+    uint32_t total;   /* segments */
+    uint32_t live;    /* not free */
+    uint32_t posted;  /* held by the POSTED owner */
     enum weir_zlayout layout;
-    uint32_t now_ms;          /* set by the stack before each burst; the birth time of what is taken */
+    uint32_t now_ms; /* set by the stack before each burst; the birth time of what is taken */
     struct weir_zpool_class cls[WEIR_ZCLASSES_MAX];
     struct weir_stats *stats; /* allocs, frees, peak, fallthroughs, pressure, gives */
     _Atomic uint32_t given;   /* list of heads with remote > 0, head number + 1 */
     uint8_t class_of[18];     /* first class to try by ceil(log2(bytes)), see zpool.c */
 };
 
-/* Called by plan and by start with the same configuration: rows "zbuf_data", one a class, largest first, which together
- * are the region; "zbuf_slabs"; and in the dense layout "zbuf_heads". Fills in *z: floors are 0, stats NULL; when placing,
- * segments are made free. Returns false after a refusal (plan->option, plan->why are set) or when the carver failed. */
+/* Called by plan and by start with the same configuration: rows "zbuf_data", one a class, largest first,
+ * which together are the region; "zbuf_slabs"; and in the dense layout "zbuf_heads". Fills in *z: floors are
+ * 0, stats NULL; when placing, segments are made free. Returns false after a refusal (plan->option, plan->why
+ * are set) or when the carver failed. */
 bool weir_zpool_carve(struct weir_zpool *z, struct weir_carve *, const struct weir_config *);
 
 /* Sets the floors of one class, ascending in kind; checked against its count by the caller. */
 void weir_zpool_floor(struct weir_zpool *, unsigned cls, const uint32_t floor[WEIR_TAKES]);
 
-/* The head for an address, NULL iff it is outside the region. The address may lie in the head itself (inside layout)
- * and the segment may be free: see weir_zpool_find. At most 10 instructions inlined. */
+/* The head for an address, NULL iff it is outside the region. The address may lie in the head itself (inside
+ * layout) and the segment may be free: see weir_zpool_find. At most 10 instructions inlined. */
 static inline struct weir_zhead *weir_zpool_head(const struct weir_zpool *z, const void *addr)
 {
     uint64_t off = (uint64_t)((uintptr_t)addr - (uintptr_t)z->base);
@@ -130,8 +135,8 @@ static inline uint32_t weir_zpool_bytes(const struct weir_zpool *z, const struct
     return z->cls[h->cls].bytes;
 }
 
-/* 0 and *head for an address among the data bytes of a live segment; WEIR_EFOREIGN outside the region, WEIR_EFAULT on a
- * head, behind the usable bytes or in a free segment. */
+/* 0 and *head for an address among the data bytes of a live segment; WEIR_EFOREIGN outside the region,
+ * WEIR_EFAULT on a head or behind the usable bytes, WEIR_ENOTHELD in a segment that nobody holds. */
 int weir_zpool_find(const struct weir_zpool *, const void *addr, struct weir_zhead **head);
 
 /* The smallest class that fits bytes, or classes when none does. Constant time. */
@@ -149,15 +154,16 @@ static inline enum weir_owner weir_take_owner(enum weir_take kind)
     return kind == WEIR_TAKE_COPY ? WEIR_OWNER_WARM : WEIR_OWNER_TXWAIT;
 }
 
-/* Takes a segment of at least bytes: the best class above its floor for this kind, then larger ones. The head has app = 1 for
- * WEIR_TAKE_APP, else stk = 1, which is weir_take_owner(kind)'s. NULL iff bytes is 0, no class fits, or all that fit are at their floors (then counted
- * as pressure, and nothing else happened). */
+/* Takes a segment of at least bytes: the best class above its floor for this kind, then larger ones. The head
+ * has app = 1 for WEIR_TAKE_APP, else stk = 1, which is weir_take_owner(kind)'s. NULL iff bytes is 0, no
+ * class fits, or all that fit are at their floors (then counted as pressure, and nothing else happened). */
 struct weir_zhead *weir_zpool_take(struct weir_zpool *, uint32_t bytes, enum weir_take kind);
 
 /* Whether n segments of exactly this class or larger ones could be taken now for this kind. */
 bool weir_zpool_can(const struct weir_zpool *, unsigned cls, enum weir_take kind, uint32_t n);
 
-/* One more reference of the stack for this owner. false iff the count is at its limit; nothing changed then. */
+/* One more reference of the stack for this owner. false iff the count is at its limit; nothing changed then.
+ */
 bool weir_zpool_ref(struct weir_zpool *, struct weir_zhead *, enum weir_owner);
 
 /* One less; at app + stk = 0 the segment returns to its class. true iff it did. */
@@ -166,20 +172,21 @@ bool weir_zpool_unref(struct weir_zpool *, struct weir_zhead *, enum weir_owner)
 /* The same reference now belongs to another owner of the stack. */
 void weir_zpool_move(struct weir_zpool *, struct weir_zhead *, enum weir_owner from, enum weir_owner to);
 
-/* The application's references: one more (WEIR_EOVERFLOW at the limit), n less (WEIR_ENOTHELD if there are fewer; nothing
- * changed then). Returns 0, or 1 when the application's last reference went. */
+/* The application's references: one more (WEIR_EOVERFLOW at the limit), n less (WEIR_ENOTHELD if there are
+ * fewer; nothing changed then). Returns 0, or 1 when the application's last reference went. */
 int weir_zpool_app_ref(struct weir_zpool *, struct weir_zhead *);
 int weir_zpool_app_unref(struct weir_zpool *, struct weir_zhead *, uint32_t n);
 
-/* (any thread) One release for the owner to carry out. true: the list was empty and the owner should be woken if it sleeps. */
+/* (any thread) One release for the owner to carry out. true: the list was empty and the owner should be woken
+ * if it sleeps. */
 bool weir_zpool_give(struct weir_zpool *, struct weir_zhead *);
 
 /* (owner) Takes the whole list of given heads: the first one's number + 1, or 0. */
 uint32_t weir_zpool_given(struct weir_zpool *);
 
-/* (owner) One step along that list: *link moves on, *n gets the releases to carry out on the returned head, counted in
- * stats.gives; a segment in limbo becomes free here. NULL at the end, which must
- * be reached. The caller calls weir_zpool_app_unref with min(*n, app) and counts the rest as excess. */
+/* (owner) One step along that list: *link moves on, *n gets the releases to carry out on the returned head,
+ * counted in stats.gives; a segment in limbo becomes free here. NULL at the end, which must be reached. The
+ * caller calls weir_zpool_app_unref with min(*n, app) and counts the rest as excess. */
 struct weir_zhead *weir_zpool_given_next(struct weir_zpool *, uint32_t *link, uint32_t *n);
 
 /* By number, 0 .. total - 1, for the census; numbers run through all classes. The second may be
@@ -190,7 +197,8 @@ uint32_t weir_zpool_number(const struct weir_zpool *, const struct weir_zhead *)
 /* Puts a segment without references on its class's list; for zpool.c and zgive.c only. */
 void weir_zpool_recycle(struct weir_zpool *, struct weir_zhead *);
 
-/* For tests and debug builds: 0, or the number of a broken invariant (zpool.c lists them). Cost: every segment. */
+/* For tests and debug builds: 0, or the number of a broken invariant (zpool.c lists them). Cost: every
+ * segment. */
 int weir_zpool_check(const struct weir_zpool *);
 
 #endif

@@ -284,6 +284,19 @@ static void test_a_full_lower_device_is_back_pressure(void **state)
     finish();
 }
 
+static void test_doubling_keeps_its_room(void **state)
+{
+    (void)state;
+    const struct weir_fault_conf all = {.dup_ppm = 1000000};
+    begin(&all);
+    uint32_t sent = 0;
+    while (send(dev, sent, 0x0800) == 1)
+        sent++;
+    assert_true(sent > 8);
+    assert_int_equal(fault.doubled, sent);
+    finish();
+}
+
 static void test_frames_that_break_the_caps_are_lost(void **state)
 {
     (void)state;
@@ -336,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_total_loss),
         cmocka_unit_test(test_held_frames_go_on_without_traffic),
         cmocka_unit_test(test_a_full_lower_device_is_back_pressure),
+        cmocka_unit_test(test_doubling_keeps_its_room),
         cmocka_unit_test(test_frames_that_break_the_caps_are_lost),
         cmocka_unit_test(test_parse),
     };

@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+#define WEIR_CWND_MAX 0x3fffffffu /* bytes; half the largest window, so that sums stay in 32 bits */
+
 struct weir_conn;
 struct weir_tcp;
 

@@ -8,8 +8,6 @@
 #include "base/bits.h"
 #include "tcp/tcp.h"
 
-#define CWND_MAX 0x3fffffffu
-
 uint32_t weir_cc_initial(uint32_t mss)
 {
     return weir_min_u32(10 * mss, weir_max_u32(2 * mss, 14600));
@@ -18,16 +16,18 @@ uint32_t weir_cc_initial(uint32_t mss)
 static void newreno_open(struct weir_conn *c)
 {
     c->cwnd = weir_cc_initial(weir_tcp_eff_mss(c));
-    c->ssthresh = CWND_MAX;
+    c->ssthresh = WEIR_CWND_MAX;
     c->cc.acked = 0;
 }
 
 static void newreno_acked(struct weir_conn *c, uint32_t acked, int limited)
 {
-    if (!limited || c->cwnd >= CWND_MAX) return;
+    if (!limited || c->cwnd >= WEIR_CWND_MAX) return;
     if (c->cwnd < c->ssthresh) {
-        c->cwnd = weir_min_u32(c->cwnd + acked, CWND_MAX);
-        return;
+        uint32_t grow = weir_min_u32(acked, weir_min_u32(c->ssthresh, WEIR_CWND_MAX) - c->cwnd);
+        c->cwnd += grow;
+        acked -= grow; /* the rest counts for avoidance */
+        if (acked == 0) return;
     }
     c->cc.acked += acked;
     if (c->cc.acked >= c->cwnd) {

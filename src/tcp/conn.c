@@ -31,7 +31,7 @@ void weir_tcp_carve(struct weir_tcp *t, struct weir_carve *cv, const struct weir
                                     _Alignof(struct weir_txrec), WEIR_AREA_FAST);
     t->conn =
         weir_carve(cv, "conns", "connections", conf->conns, sizeof(struct weir_conn), 64, WEIR_AREA_FAST);
-    t->bucket = weir_carve(cv, "conn-table", "table of addresses and ports", buckets, sizeof(uint32_t), 64,
+    t->bucket = weir_carve(cv, "conn_table", "table of addresses and ports", buckets, sizeof(uint32_t), 64,
                            WEIR_AREA_FAST);
     t->node = weir_carve(cv, "timers", "timing wheel entries", conf->conns, sizeof(struct weir_wheel_node),
                          _Alignof(struct weir_wheel_node), WEIR_AREA_FAST);
@@ -39,7 +39,7 @@ void weir_tcp_carve(struct weir_tcp *t, struct weir_carve *cv, const struct weir
                         _Alignof(struct weir_listener), WEIR_AREA_FAST);
     t->tw = weir_carve(cv, "timewait", "connections in TIME-WAIT", conf->timewait, sizeof(struct weir_tw), 64,
                        WEIR_AREA_SLOW);
-    t->tw_bucket = weir_carve(cv, "timewait-table", "table of TIME-WAIT", conf->timewait ? tw_buckets : 0,
+    t->tw_bucket = weir_carve(cv, "timewait_table", "table of TIME-WAIT", conf->timewait ? tw_buckets : 0,
                               sizeof(uint32_t), 64, WEIR_AREA_SLOW);
     t->bucket_mask = buckets - 1;
     t->tw_mask = tw_buckets - 1;
@@ -54,6 +54,7 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     t->mem.z = ip->z;
     t->mem.stats = stats;
     weir_cells_init(&t->mem.pbufs, t->mem.pbufs.base, conf->pbufs, sizeof(struct weir_pbuf));
+    t->mem.share = conf->pbufs / 8;
     weir_cells_init(&t->mem.txrecs, t->mem.txrecs.base, conf->txrecs, sizeof(struct weir_txrec));
     t->n_conn = conf->conns;
     t->n_lis = conf->listeners;
@@ -254,19 +255,27 @@ void weir_conn_readable(struct weir_tcp *t, struct weir_conn *c)
 
 /* Room enough that a woken writer makes a worthwhile write: a quarter of the buffer, a quarter of the
  * descriptors. */
-bool weir_conn_can_write(const struct weir_tcp *t, const struct weir_conn *c)
+static bool room_to_write(const struct weir_conn *c)
 {
     if (c->state != WEIR_TCP_ESTABLISHED && c->state != WEIR_TCP_CLOSE_WAIT) return false;
     if (c->sq.closed) return false;
     uint32_t used = c->sq.end - c->sq.una;
     if (used > c->sndbuf - c->sndbuf / 4) return false;
-    if (c->sq.n > c->sq.max - c->sq.max / 4) return false;
-    return weir_cells_left(&t->mem.pbufs) > 0;
+    return c->sq.n <= c->sq.max - c->sq.max / 4;
+}
+
+bool weir_conn_can_write(const struct weir_tcp *t, const struct weir_conn *c)
+{
+    return room_to_write(c) && weir_pbuf_room(&t->mem, WEIR_OWNER_SENDQ);
 }
 
 void weir_conn_writable(struct weir_tcp *t, struct weir_conn *c)
 {
-    if (!(c->flags & WEIR_C_ARM_WRITE) || (c->flags & WEIR_C_MEMWAIT) || !weir_conn_can_write(t, c)) return;
+    if (!(c->flags & WEIR_C_ARM_WRITE) || (c->flags & WEIR_C_MEMWAIT) || !room_to_write(c)) return;
+    if (!weir_pbuf_room(&t->mem, WEIR_OWNER_SENDQ)) {
+        weir_conn_memwait(t, c, false); /* no acknowledgement may come that asks again */
+        return;
+    }
     c->flags &= ~(uint32_t)WEIR_C_ARM_WRITE;
     weir_conn_event(t, c, WEIR_EV_WRITE);
 }
@@ -279,9 +288,9 @@ void weir_conn_block(struct weir_tcp *t, struct weir_conn *c)
     t->blocked_first = weir_conn_index(t, c) + 1;
 }
 
-void weir_conn_memwait(struct weir_tcp *t, struct weir_conn *c)
+void weir_conn_memwait(struct weir_tcp *t, struct weir_conn *c, bool copies)
 {
-    c->flags |= WEIR_C_ARM_WRITE;
+    c->flags = (c->flags & ~(uint32_t)WEIR_C_MEMCOPY) | WEIR_C_ARM_WRITE | (copies ? WEIR_C_MEMCOPY : 0);
     if (c->flags & WEIR_C_MEMWAIT) return;
     c->flags |= WEIR_C_MEMWAIT;
     APPEND(t, t->memwait_first, t->memwait_last, memwait_next, c);
@@ -297,6 +306,7 @@ void weir_listener_event(struct weir_tcp *t, struct weir_listener *l)
 
 void weir_tcp_unblock(struct weir_tcp *t)
 {
+    t->blocked_room = false;
     while (t->blocked_first) {
         struct weir_conn *c = &t->conn[t->blocked_first - 1];
         t->blocked_first = c->blocked_next;
@@ -305,18 +315,25 @@ void weir_tcp_unblock(struct weir_tcp *t)
     }
 }
 
+/* Hysteresis: a sixteenth of the descriptors must be back before anybody is woken, and a segment for copies before
+ * those are who copy. Who writes by reference does not wait for that: the segments may all lie with the application,
+ * which gives them back when they are written. */
 void weir_tcp_memory(struct weir_tcp *t)
 {
-    /* Hysteresis: a sixteenth of the descriptors and a segment for copies must be back before anybody is
-     * woken. */
-    while (t->memwait_first) {
-        uint32_t left = weir_cells_left(&t->mem.pbufs);
-        if (left <= t->mem.pbufs.count / 16 ||
-            !weir_zpool_can(t->mem.z, weir_zpool_class_for(t->mem.z, t->warm.zbuf_bytes), WEIR_TAKE_COPY, 1))
-            return;
-        struct weir_conn *c = &t->conn[t->memwait_first - 1];
-        t->memwait_first = c->memwait_next;
-        if (!t->memwait_first) t->memwait_last = 0;
+    uint32_t at = t->memwait_first;
+    if (!at || !weir_pbuf_room(&t->mem, WEIR_OWNER_SENDQ) ||
+        weir_cells_left(&t->mem.pbufs) <= t->mem.pbufs.count / 16)
+        return;
+    unsigned cls = weir_zpool_class_for(t->mem.z, t->warm.zbuf_bytes);
+    bool zbuf = t->warm.left > 0 || weir_zpool_can(t->mem.z, cls, WEIR_TAKE_COPY, 1);
+    t->memwait_first = t->memwait_last = 0;
+    while (at) {
+        struct weir_conn *c = &t->conn[at - 1];
+        at = c->memwait_next;
+        if ((c->flags & WEIR_C_MEMCOPY) && !zbuf) {
+            APPEND(t, t->memwait_first, t->memwait_last, memwait_next, c);
+            continue;
+        }
         c->flags &= ~(uint32_t)WEIR_C_MEMWAIT;
         weir_conn_writable(t, c);
     }

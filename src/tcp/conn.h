@@ -56,7 +56,8 @@ enum weir_conn_flag {
     WEIR_C_HASHED = 1 << 23,    /* in the table of connections */
     WEIR_C_PERSIST = 1 << 24,   /* the running timer is the persist timer */
     WEIR_C_HALF_OPEN = 1 << 25, /* counted in its listener's half_open */
-    WEIR_C_SHUT = 1 << 26       /* the last window told was 0 */
+    WEIR_C_SHUT = 1 << 26,      /* the last window told was 0 */
+    WEIR_C_MEMCOPY = 1 << 27    /* with MEMWAIT: the write needs a zbuf to copy into, not only a descriptor */
 };
 
 /* One connection. The first part is what every segment touches. */
@@ -107,7 +108,9 @@ struct weir_conn {
     uint64_t tx_bytes_ref, tx_bytes_copied, rx_bytes;
     uint32_t retransmits, timeouts;
     uint8_t keep_probes;
+    uint8_t probes;   /* zero-window probes sent since the window closed */
     uint8_t syn_opts; /* what the peer's SYN offered, enum weir_tcpopt */
+    uint32_t limited; /* of what is out, sent by limited transmit since an acknowledgement was new */
 };
 
 struct weir_listener {
@@ -171,6 +174,7 @@ struct weir_tcp {
     uint32_t dirty_first, dirty_last;
     uint32_t ready_first, ready_last, lis_ready;
     uint32_t blocked_first;
+    bool blocked_room; /* one of them waits for the device or a header block, and nobody tells when */
     uint32_t memwait_first, memwait_last;
 
     struct weir_sipkey key_table, key_isn, key_port, key_ts;
@@ -222,7 +226,7 @@ void weir_conn_readable(struct weir_tcp *, struct weir_conn *); /* fires READ if
 void weir_conn_writable(struct weir_tcp *, struct weir_conn *); /* fires WRITE if armed and true */
 bool weir_conn_can_write(const struct weir_tcp *, const struct weir_conn *);
 void weir_conn_block(struct weir_tcp *, struct weir_conn *);
-void weir_conn_memwait(struct weir_tcp *, struct weir_conn *);
+void weir_conn_memwait(struct weir_tcp *, struct weir_conn *, bool copies);
 void weir_listener_event(struct weir_tcp *, struct weir_listener *);
 
 /* Every connection that could not send is made dirty again. */

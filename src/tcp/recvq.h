@@ -1,16 +1,18 @@
-/* recvq.h: the receive queue of a connection: descriptors of received bytes in order and, apart, out of order. The bytes stay
- * in the zbufs that the device wrote them to; reading lends them to the application or copies.
+/* recvq.h: the receive queue of a connection: descriptors of received bytes in order and, apart, out of
+ * order. The bytes stay in the zbufs that the device wrote them to; reading lends them to the application or
+ * copies.
  *
  *     in order       [ ][ ][ ] -> rcv_nxt          (owner RECVQ)
  *     out of order        [ ][ ]      [ ]          (owner OOO), ascending, never overlapping
  *
- * When the zbufs of a queue would hold more than twice its payload with what arrives (tiny segments that pin large
- * buffers), or no zbuf or descriptor can be had, payload that arrives in order is copied behind the last in-order
- * descriptor's bytes, into the same zbuf, as far as there is room and nobody but that descriptor refers to the zbuf
- * (stk = 1, app = 0); counted in stats.rx_bytes_copied, as weir_recvq_copy's bytes are. The descriptor grows.
+ * When the zbufs of a queue would hold more than twice its payload with what arrives (tiny segments that pin
+ * large buffers), or no zbuf or descriptor can be had, payload that arrives in order is copied behind the
+ * last in-order descriptor's bytes, into the same zbuf, as far as there is room and nobody but that
+ * descriptor refers to the zbuf (stk = 1, app = 0); counted in stats.rx_bytes_copied, as weir_recvq_copy's
+ * bytes are. The descriptor grows.
  *
- * Invariants (weir_recvq_check): bytes = sum of the in-order descriptors; ooo_bytes likewise; in-order seqs are
- * contiguous and end at rcv_nxt; out-of-order ones are ascending, disjoint and after rcv_nxt. */
+ * Invariants (weir_recvq_check): bytes = sum of the in-order descriptors; ooo_bytes likewise; in-order seqs
+ * are contiguous and end at rcv_nxt; out-of-order ones are ascending, disjoint and after rcv_nxt. */
 #ifndef WEIR_RECVQ_H
 #define WEIR_RECVQ_H
 
@@ -22,10 +24,10 @@
 #include "weir/weir.h"
 
 struct weir_recvq {
-    uint32_t first, last;         /* in order, descriptor numbers */
+    uint32_t first, last; /* in order, descriptor numbers */
     uint32_t ooo_first, ooo_last;
-    uint32_t bytes, ooo_bytes;    /* payload */
-    uint32_t seg_bytes;           /* usable bytes of the zbufs that in-order descriptors pin, each descriptor counted */
+    uint32_t bytes, ooo_bytes; /* payload */
+    uint32_t seg_bytes; /* usable bytes of the zbufs that in-order descriptors pin, each descriptor counted */
     uint16_t n, n_ooo, max_ooo;
 };
 
@@ -39,22 +41,24 @@ enum weir_recvq_result {
 
 void weir_recvq_init(struct weir_recvq *, uint16_t max_ooo);
 
-/* Payload [seq, seq + n) in n_pieces pieces, already cut to the window by the caller; *rcv_nxt moves on over it and over
- * out-of-order bytes that it reaches. Pieces lie in posted zbufs: one is kept by reference only if a segment of its
- * class could be taken to replace it (weir_zpool_can: INORDER or OOO), all that one call keeps together. The caller holds
- * the reference for POSTED throughout, gives it back for those that were kept (stk > 1) and takes their replacements
- * before the next call. In-order data that finds no zbuf or descriptor first drops this queue's out-of-order data. Numbers
- * received before keep their first copy. All or nothing is not promised: what is kept is a prefix, and rcv_nxt says
- * so. Cost: the pieces and the out-of-order descriptors before the segment's end; constant behind the last of them. */
-enum weir_recvq_result weir_recvq_insert(struct weir_recvq *, struct weir_pktmem *, uint32_t *rcv_nxt, uint32_t seq,
-                                         const struct weir_piece *pieces, unsigned n_pieces, uint32_t n);
+/* Payload [seq, seq + n) in n_pieces pieces, already cut to the window by the caller; *rcv_nxt moves on over
+ * it and over out-of-order bytes that it reaches. Pieces lie in posted zbufs: one is kept by reference only
+ * if a segment of its class could be taken to replace it (weir_zpool_can: INORDER or OOO), all that one call
+ * keeps together. The caller holds the reference for POSTED throughout, gives it back for those that were
+ * kept (stk > 1) and takes their replacements before the next call. In-order data that finds no zbuf or
+ * descriptor first drops this queue's out-of-order data. Numbers received before keep their first copy. All
+ * or nothing is not promised: what is kept is a prefix, and rcv_nxt says so. Cost: the pieces and the
+ * out-of-order descriptors before the segment's end; constant behind the last of them. */
+enum weir_recvq_result weir_recvq_insert(struct weir_recvq *, struct weir_pktmem *, uint32_t *rcv_nxt,
+                                         uint32_t seq, const struct weir_piece *pieces, unsigned n_pieces,
+                                         uint32_t n);
 
-/* Lends up to n in-order pieces, at most max_bytes in all (a piece that would pass it is not lent, but for the first, when
- * it is cut): the application gets one reference for each. lent_id goes into the heads, and lent_bytes there grows by the
- * piece (from 0 when the application held nothing). *bytes gets the payload lent. Returns the number of pieces, fewer when
- * a count is at its limit. */
-unsigned weir_recvq_lend(struct weir_recvq *, struct weir_pktmem *, uint32_t lent_id, struct weir_iov *, unsigned n,
-                         uint32_t max_bytes, uint32_t *bytes);
+/* Lends up to n in-order pieces, at most max_bytes in all (a piece that would pass it is not lent, but for
+ * the first, when it is cut): the application gets one reference for each. lent_id goes into the heads, and
+ * lent_bytes there grows by the piece (from 0 when the application held nothing). *bytes gets the payload
+ * lent. Returns the number of pieces, fewer when a count is at its limit. */
+unsigned weir_recvq_lend(struct weir_recvq *, struct weir_pktmem *, uint32_t lent_id, struct weir_iov *,
+                         unsigned n, uint32_t max_bytes, uint32_t *bytes);
 
 /* Copies up to n bytes out and frees them. Returns how many. */
 uint32_t weir_recvq_copy(struct weir_recvq *, struct weir_pktmem *, void *out, uint32_t n);

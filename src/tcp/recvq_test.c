@@ -320,6 +320,22 @@ static void lending(void **state)
     read_all(b, 3000);
 }
 
+/* lent_bytes starts anew once everything lent before was freed. */
+static void lending_again(void **state)
+{
+    struct bench *b = *state;
+    struct weir_iov out;
+    uint32_t bytes;
+    arrive(b, 1, 0, 0, 1500);
+    assert_int_equal(weir_recvq_lend(&b->q, &b->mem.m, 9, &out, 1, 500, &bytes), 1);
+    struct weir_zhead *h = weir_zpool_head(&b->mem.z, out.base);
+    assert_int_equal(weir_zpool_app_unref(&b->mem.z, h, 1), 1);
+    assert_int_equal(weir_recvq_lend(&b->q, &b->mem.m, 8, &out, 1, 300, &bytes), 1);
+    assert_true(h->lent_id == 8 && h->lent_bytes == 300);
+    assert_int_equal(weir_zpool_app_unref(&b->mem.z, h, 1), 1);
+    read_all(b, 800);
+}
+
 /* At the limit of the application's count nothing more is lent. */
 static void lending_at_the_limit(void **state)
 {
@@ -389,6 +405,7 @@ int main(void)
         CASE(bulk_behind_a_header_is_not_copied),
         CASE(shared_zbufs_are_not_packed_into),
         CASE(lending),
+        CASE(lending_again),
         CASE(lending_at_the_limit),
         CASE(check_can_fail),
     };

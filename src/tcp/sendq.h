@@ -1,18 +1,20 @@
-/* sendq.h: the send queue of a connection: data descriptors that say where the queued bytes live (mission rows M2 and
- * M3). They tile [una, end); what was sent of them is txrec.h's story.
+/* sendq.h: the send queue of a connection: data descriptors that say where the queued bytes live (mission
+ * rows M2 and M3). They tile [una, end); what was sent of them is txrec.h's story.
  *
  *     seq ->     una                         cur                     end
  *     pbufs       [ A: zbuf 1 .............. ][ B: zbuf 2 ][ C: zbuf 1 ]
  *                                      the output walks on from cur
  *
- * A write that continues the last descriptor's bytes in the same zbuf makes it grow and adds no reference; that works
- * with an empty descriptor pool too. Otherwise a new descriptor is made with one more stack reference (owner SENDQ).
- * Each descriptor whose last byte is acknowledged gives its reference back.
+ * A write that continues the last descriptor's bytes in the same zbuf makes it grow and adds no reference;
+ * that works with an empty descriptor pool too. Otherwise a new descriptor is made with one more stack
+ * reference (owner SENDQ). Each descriptor whose last byte is acknowledged gives its reference back.
  *
- * Bytes from ordinary memory are copied, packed tightly into the instance's warm segment, which many connections share.
+ * Bytes from ordinary memory are copied, packed tightly into the instance's warm segment, which many
+ * connections share.
  *
- * Invariants (weir_sendq_check): first.seq = una; each seq + bytes = next.seq; last.seq + bytes = end; n counts them;
- * every address lies in a live zbuf and the bytes do not pass its end; no two neighbours could be one. */
+ * Invariants (weir_sendq_check): first.seq = una; each seq + bytes = next.seq; last.seq + bytes = end; n
+ * counts them; every address lies in a live zbuf and the bytes do not pass its end; no two neighbours could
+ * be one. */
 #ifndef WEIR_SENDQ_H
 #define WEIR_SENDQ_H
 
@@ -30,41 +32,45 @@ struct weir_sendq {
     bool closed;          /* a FIN follows `end`: nothing grows or is added any more */
 };
 
-/* The segment that copied writes are packed into. One an instance. Holds one reference (owner WARM). Zeroed but for
- * zbuf_bytes it is ready for use. */
+/* The segment that copied writes are packed into. One an instance. Holds one reference (owner WARM). Zeroed
+ * but for zbuf_bytes it is ready for use. */
 struct weir_warm {
-    uint8_t *at;         /* where the next byte goes, NULL iff left is 0: no segment */
+    uint8_t *at; /* where the next byte goes, NULL iff left is 0: no segment */
     uint32_t left;
     uint32_t zbuf_bytes; /* the size to take */
 };
 
 void weir_sendq_init(struct weir_sendq *, uint32_t seq, uint16_t max);
 
-/* Queues n > 0 bytes at addr, which lie in one live zbuf, by reference. Returns n, or WEIR_ENOMEM (no descriptor, or the
- * zbuf's count is at its limit), WEIR_EAGAIN (the limit of descriptors), WEIR_EPIPE (closed); nothing is queued
- * then. The caller bounds end - una (below 2^31) and counts the bytes. Constant time. */
+/* Queues n > 0 bytes at addr, which lie in one live zbuf, by reference. Returns n, or WEIR_ENOMEM (no
+ * descriptor, or the zbuf's count is at its limit), WEIR_EAGAIN (the limit of descriptors), WEIR_EPIPE
+ * (closed); nothing is queued then. The caller bounds end - una (below 2^31) and counts the bytes. Constant
+ * time. */
 ptrdiff_t weir_sendq_ref(struct weir_sendq *, struct weir_pktmem *, uint8_t *addr, uint32_t n);
 
-/* Queues up to n > 0 bytes from ordinary memory by copying. Returns how many (> 0), or WEIR_ENOMEM, WEIR_EAGAIN when not
- * one could be, WEIR_EPIPE (closed). Cost: the bytes, and one take for each segment that they fill. */
-ptrdiff_t weir_sendq_copy(struct weir_sendq *, struct weir_pktmem *, struct weir_warm *, const void *src, uint32_t n);
+/* Queues up to n > 0 bytes from ordinary memory by copying. Returns how many (> 0), or WEIR_ENOMEM,
+ * WEIR_EAGAIN when not one could be, WEIR_EPIPE (closed). Cost: the bytes, and one take for each segment that
+ * they fill. */
+ptrdiff_t weir_sendq_copy(struct weir_sendq *, struct weir_pktmem *, struct weir_warm *, const void *src,
+                          uint32_t n);
 
-/* Where bytes [seq, seq + n) live, una <= seq, seq + n <= end, as at most max pieces; moves the cursor. Pieces are cut to
- * max_piece_bytes (0: no limit) and at multiples of boundary (a power of two, 0: none). Returns the number of pieces
- * and in *got the bytes that they cover (less than n when max was too small). Cost: the pieces, and the descriptors between the
- * cursor and seq. */
+/* Where bytes [seq, seq + n) live, una <= seq, seq + n <= end, as at most max pieces; moves the cursor.
+ * Pieces are cut to max_piece_bytes (0: no limit) and at multiples of boundary (a power of two, 0: none).
+ * Returns the number of pieces and in *got the bytes that they cover (less than n when max was too small).
+ * Cost: the pieces, and the descriptors between the cursor and seq. */
 unsigned weir_sendq_slice(struct weir_sendq *, const struct weir_pktmem *, uint32_t seq, uint32_t n,
                           struct weir_piece *out, unsigned max, uint32_t max_piece_bytes, uint32_t boundary,
                           uint32_t *got);
 
-/* Everything before una (old una <= una <= end) is acknowledged: descriptors go or are trimmed. Returns how many went. */
+/* Everything before una (old una <= una <= end) is acknowledged: descriptors go or are trimmed. Returns how
+ * many went. */
 unsigned weir_sendq_ack(struct weir_sendq *, struct weir_pktmem *, uint32_t una);
 
 /* Drops everything; una and end stay as they are, equal to `end`. */
 void weir_sendq_clear(struct weir_sendq *, struct weir_pktmem *);
 
-/* Makes sure that there is a warm segment with room (at != NULL): begins the present one again when nobody else refers to
- * it, takes another when there is none. false iff none can be had. Constant time. */
+/* Makes sure that there is a warm segment with room (at != NULL): begins the present one again when nobody
+ * else refers to it, takes another when there is none. false iff none can be had. Constant time. */
 bool weir_warm_ready(struct weir_warm *, struct weir_pktmem *);
 
 /* n bytes (1 to left) were put at w->at and have a reference of their own; a full segment is let go. */

@@ -24,8 +24,8 @@ void weir_conn_dead(struct weir_tcp *t, struct weir_conn *c, int error)
         weir_conn_free(t, c);
         return;
     }
+    c->error = error;
     if (error < 0) {
-        c->error = error;
         weir_recvq_clear(&c->rq, &t->mem);
         weir_conn_event(t, c, WEIR_EV_ERROR);
     } else {
@@ -43,6 +43,7 @@ void weir_conn_abort(struct weir_tcp *t, struct weir_conn *c, int error)
 void weir_conn_established(struct weir_tcp *t, struct weir_conn *c)
 {
     c->state = WEIR_TCP_ESTABLISHED;
+    c->error = 0; /* what an attempt met on its way does not matter any more */
     c->retries = 0;
     weir_cc_newreno.open(c);
     if (c->timeouts) c->cwnd = weir_tcp_eff_mss(c); /* RFC 5681 3.1: the SYN was lost */
@@ -74,7 +75,7 @@ void weir_conn_timewait(struct weir_tcp *t, struct weir_conn *c)
         /* The acknowledgement that is owed goes out first, from the connection. */
         if (c->flags & (WEIR_C_ACK_NOW | WEIR_C_ACK_LATER)) {
             uint32_t none = 0;
-            (void)weir_tcp_segment(t, c, c->tx.nxt, &none, WEIR_TCP_ACK);
+            (void)weir_tcp_segment(t, c, weir_tcp_bare_seq(c), &none, WEIR_TCP_ACK);
         }
         weir_tw_add(t, c);
         weir_conn_dead(t, c, 0);

@@ -33,9 +33,9 @@ void weir_tcp_syn_options(struct weir_tcp *t, struct weir_conn *c, const struct 
     }
 }
 
-void weir_tcp_begin(struct weir_tcp *t, struct weir_conn *c, uint32_t irs)
+void weir_tcp_begin(struct weir_tcp *t, struct weir_conn *c, uint32_t iss, uint32_t irs)
 {
-    c->iss = weir_tcp_isn(t, c->laddr, c->lport, c->raddr, c->rport);
+    c->iss = iss;
     c->recover = c->iss;
     c->ts_offset = weir_tcp_ts_offset(t, c->laddr, c->raddr);
     c->irs = irs;
@@ -62,8 +62,8 @@ enum weir_verdict weir_tcp_listen_input(struct weir_tcp *t, struct weir_listener
 
     const struct weir_rxpkt *pkt = s->pkt;
     uint32_t next_hop = pkt->ip.src;
-    (void)weir_ip4_route(t->ip, pkt->ip.src, &next_hop);
-    c->ifc = (uint8_t)(pkt->ifc - t->ip->ifc);
+    const struct weir_ifc *ifc = weir_ip4_route(t->ip, pkt->ip.src, &next_hop);
+    c->ifc = (uint8_t)((ifc ? ifc : pkt->ifc) - t->ip->ifc);
     c->next_hop = next_hop;
     c->laddr = pkt->ip.dst;
     c->raddr = pkt->ip.src;
@@ -75,7 +75,9 @@ enum weir_verdict weir_tcp_listen_input(struct weir_tcp *t, struct weir_listener
     c->flags |= WEIR_C_PASSIVE | WEIR_C_HALF_OPEN | (l->nodelay ? WEIR_C_NODELAY : 0) |
                 (l->keepalive ? WEIR_C_KEEPALIVE : 0);
     c->listener = (uint32_t)(l - t->lis) + 1;
-    weir_tcp_begin(t, c, s->seq);
+    uint32_t iss = weir_tcp_isn(t, c->laddr, c->lport, c->raddr, c->rport);
+    if (s->reopens) iss = weir_seq_max(iss, s->after); /* RFC 9293 3.6.1 */
+    weir_tcp_begin(t, c, iss, s->seq);
     weir_tcp_syn_options(t, c, s);
     c->snd_wnd = c->max_snd_wnd = s->h.wnd;
     c->snd_wl1 = s->seq;

@@ -22,6 +22,8 @@ struct weir_seg {
     uint32_t skip;  /* payload bytes cut off in front */
     bool fin;       /* a FIN is left */
     uint32_t wnd;   /* scaled */
+    bool reopens;   /* a SYN that ended a connection in TIME-WAIT */
+    uint32_t after; /* with it: what that connection had not used yet */
 };
 
 /* ---- tcp_input.c ---- */
@@ -31,7 +33,7 @@ enum weir_verdict weir_tcp_input(struct weir_tcp *, const struct weir_rxpkt *);
 enum weir_verdict weir_tcp_listen_input(struct weir_tcp *, struct weir_listener *, struct weir_seg *);
 enum weir_verdict weir_tcp_synsent_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *);
 /* Sequence numbers and queues of a new connection, once addresses and ports are known. */
-void weir_tcp_begin(struct weir_tcp *, struct weir_conn *, uint32_t irs);
+void weir_tcp_begin(struct weir_tcp *, struct weir_conn *, uint32_t iss, uint32_t irs);
 /* MSS, window scale, timestamps of the peer's SYN. */
 void weir_tcp_syn_options(struct weir_tcp *, struct weir_conn *, const struct weir_seg *);
 /* Payload bytes of a full segment on this connection's interface. */
@@ -66,6 +68,9 @@ enum weir_send weir_tcp_segment(struct weir_tcp *, struct weir_conn *, uint32_t 
 uint32_t weir_tcp_segment_max(const struct weir_tcp *, const struct weir_conn *);
 /* MSS less the options that every segment carries. */
 uint32_t weir_tcp_eff_mss(const struct weir_conn *);
+/* The number for a segment without payload: SND.NXT, or the window's edge when a probe or a window that was taken back
+ * put SND.NXT behind it. What lies behind the edge a peer does not accept. */
+uint32_t weir_tcp_bare_seq(const struct weir_conn *);
 /* A reset for a connection. */
 void weir_tcp_reset(struct weir_tcp *, struct weir_conn *);
 /* A reset in answer to a segment that belongs to nobody (RFC 9293 3.5.2), within the rate. */

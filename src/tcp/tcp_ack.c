@@ -12,10 +12,11 @@ static bool fin_acked(const struct weir_conn *c)
 static void take_rtt(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s,
                      const struct weir_txack *ta)
 {
-    if (ta->sample) {
+    if (ta->sample && !ta->resent) {
         weir_tcp_rtt(t, c, (uint32_t)t->now_us - ta->sent_us);
     } else if ((c->flags & WEIR_C_TS) && (s->h.opts & WEIR_TCPOPT_TS) && s->h.tsecr) {
-        /* All of it was sent twice: only the echoed timestamp tells which one this answers. */
+        /* Some of it was sent twice: the rest waited for that, and only the echoed timestamp tells what this
+         * answers. */
         uint32_t ms = t->now_ms - (s->h.tsecr - c->ts_offset);
         if (ms < t->conf->rto_max_us / 1000) weir_tcp_rtt(t, c, ms * 1000 + 500);
     }
@@ -32,6 +33,7 @@ static void window_update(struct weir_tcp *t, struct weir_conn *c, const struct 
     c->max_snd_wnd = weir_max_u32(c->max_snd_wnd, c->snd_wnd);
     if (c->snd_wnd && (c->flags & WEIR_C_PERSIST)) {
         weir_tcp_rexmt_stop(t, c);
+        c->probes = 0;
         /* A probe that the closed window refused must go again. */
         if (c->tx.una != c->tx.nxt) (void)weir_txlist_lose(&c->tx, &t->mem, c->tx.una, c->tx.nxt);
     }
@@ -71,6 +73,7 @@ static void new_ack(struct weir_tcp *t, struct weir_conn *c, const struct weir_s
         (void)weir_sendq_ack(&c->sq, &t->mem, weir_seq_min(s->h.ack, c->sq.end));
     take_rtt(t, c, s, &ta);
     c->retries = 0;
+    c->error = 0; /* the peer is reached again */
     struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
     if (ifc->ether) weir_neigh_confirm(&ifc->neigh, c->next_hop, t->now_ms);
     bool recovering = (c->flags & WEIR_C_RECOVERY) != 0;
@@ -88,7 +91,7 @@ static void new_ack(struct weir_tcp *t, struct weir_conn *c, const struct weir_s
 static bool is_dupack(const struct weir_conn *c, const struct weir_seg *s)
 {
     return s->h.ack == c->tx.una && s->bytes == 0 && !s->fin && s->wnd == c->snd_wnd &&
-           c->tx.una != c->tx.nxt;
+           c->tx.una != c->tx.nxt && !(c->flags & WEIR_C_PERSIST);
 }
 
 /* States that end with our FIN acknowledged. false: c may be gone. */
@@ -121,7 +124,9 @@ bool weir_tcp_ack_input(struct weir_tcp *t, struct weir_conn *c, struct weir_seg
         t->stats->drops[WEIR_DROP_TCP_ACK]++;
         return false;
     }
-    if (c->flags & WEIR_C_PERSIST) c->retries = 0; /* an answer, even with the window shut: the peer lives */
+    /* An answer, even with the window shut: the peer lives (RFC 9293 3.8.6.1). Where nobody waits any more its
+     * patience ends: a peer could hold our memory for ever. */
+    if (((c->flags & WEIR_C_PERSIST) || s->wnd == 0) && !(c->flags & WEIR_C_DETACHED)) c->retries = 0;
     if (weir_seq_lt(c->tx.una, s->h.ack)) {
         new_ack(t, c, s);
         window_update(t, c, s);

@@ -60,7 +60,7 @@ ptrdiff_t weir_tcp_write(struct weir_tcp *t, weir_id id, const void *data, size_
                        : weir_sendq_ref(&c->sq, &t->mem, (uint8_t *)(uintptr_t)data, n);
     if (took < (ptrdiff_t)len) {
         if (took == WEIR_ENOMEM || (took > 0 && (size_t)took < n))
-            weir_conn_memwait(t, c);
+            weir_conn_memwait(t, c, foreign != 0);
         else
             c->flags |= WEIR_C_ARM_WRITE;
     }

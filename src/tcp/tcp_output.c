@@ -11,15 +11,22 @@
 
 enum sent { SENT, NOTHING, BLOCKED };
 
+static void wait_for(struct weir_tcp *t, struct weir_conn *c, enum weir_send why)
+{
+    if (why != WEIR_SEND_WAIT_NEIGH) t->blocked_room = true;
+    weir_conn_block(t, c);
+}
+
 /* What weir_tcp_segment's refusal means for the connection. */
 static enum sent refused(struct weir_tcp *t, struct weir_conn *c, enum weir_send why)
 {
     if (why == WEIR_SEND_NO_ROUTE || why == WEIR_SEND_NO_NEIGH) {
-        /* Soft (RFC 9293 3.9.2.2): the timer goes on counting and gives up in the end. */
+        /* Soft (RFC 9293 3.9.2.2): the timer goes on counting and gives up in the end, with this reason. */
+        c->error = why == WEIR_SEND_NO_ROUTE ? WEIR_ENETUNREACH : WEIR_EHOSTUNREACH;
         if (!(c->flags & WEIR_C_TIMING)) weir_tcp_rexmt_start(t, c);
         return NOTHING;
     }
-    weir_conn_block(t, c);
+    wait_for(t, c, why);
     return BLOCKED;
 }
 
@@ -52,34 +59,39 @@ static enum sent send_syn(struct weir_tcp *t, struct weir_conn *c, bool again)
     return SENT;
 }
 
+/* What was lost goes first; when it is the last that was sent, new data fills the segment up. */
 static enum sent send_lost(struct weir_tcp *t, struct weir_conn *c)
 {
     uint32_t seq, end;
     if (!weir_txlist_next_lost(&c->tx, &t->mem, &seq, &end)) return NOTHING;
     if (seq == c->iss && c->state <= WEIR_TCP_SYN_RECEIVED) return send_syn(t, c, true);
-    bool force = (c->flags & WEIR_C_FORCE) != 0;
+    bool force = (c->flags & WEIR_C_FORCE) != 0, last = end == c->tx.nxt;
     uint32_t mss = weir_tcp_eff_mss(c);
-    uint32_t data = weir_seq_lt(seq, c->sq.end) ? weir_seq_min(end, c->sq.end) - seq : 0;
+    uint32_t until = last ? c->sq.end : weir_seq_min(end, c->sq.end);
+    uint32_t data = weir_seq_lt(seq, until) ? until - seq : 0;
     uint32_t room = c->cwnd > c->tx.pipe ? c->cwnd - c->tx.pipe : 0;
     uint32_t wnd = window_left(c, seq);
     if (force) {
         room = weir_max_u32(room, mss);
-        wnd = weir_max_u32(wnd, c->flags & WEIR_C_PERSIST ? 1 : mss);
+        wnd = weir_max_u32(wnd, c->flags & WEIR_C_PERSIST ? 1 : weir_min_u32(end - seq, mss));
     }
     if (wnd == 0 || room < weir_min_u32(end - seq, mss)) return NOTHING;
     uint32_t bytes = weir_min_u32(weir_min_u32(data, room), weir_min_u32(wnd, weir_tcp_segment_max(t, c)));
     if (bytes > mss && bytes < data) bytes -= bytes % mss;
-    bool fin = bytes == data && weir_seq_lt(c->sq.end, end);
+    bool fin =
+        bytes == data && c->sq.closed && until == c->sq.end && (weir_seq_lt(c->sq.end, end) || wnd > bytes);
     uint32_t asked = bytes;
-    enum weir_send r = weir_tcp_segment(
-        t, c, seq, &bytes, (uint8_t)(WEIR_TCP_ACK | (fin ? WEIR_TCP_FIN : 0) | (data ? WEIR_TCP_PSH : 0)));
+    uint8_t flags = (uint8_t)(WEIR_TCP_ACK | (fin ? WEIR_TCP_FIN : 0) | (data ? WEIR_TCP_PSH : 0));
+    enum weir_send r = weir_tcp_segment(t, c, seq, &bytes, flags);
     if (r != WEIR_SEND_OK) return refused(t, c, r);
     if (bytes < asked) fin = false;
-    (void)weir_txlist_resent(&c->tx, &t->mem, seq, seq + bytes + fin, (uint32_t)t->now_us);
+    uint32_t sent = seq + bytes + fin;
+    (void)weir_txlist_resent(&c->tx, &t->mem, seq, weir_seq_min(sent, end), (uint32_t)t->now_us);
+    if (weir_seq_lt(end, sent)) (void)weir_txlist_sent(&c->tx, &t->mem, sent, (uint32_t)t->now_us);
     c->flags &= ~(uint32_t)WEIR_C_FORCE;
     c->retransmits++;
     t->stats->retransmits++;
-    t->stats->retransmit_bytes += bytes;
+    t->stats->retransmit_bytes += weir_min_u32(bytes, end - seq);
     if (!(c->flags & WEIR_C_TIMING)) weir_tcp_rexmt_start(t, c);
     return SENT;
 }
@@ -95,6 +107,13 @@ static bool worthwhile(const struct weir_conn *c, uint32_t bytes, uint32_t avail
         if ((c->flags & WEIR_C_NODELAY) || c->tx.una == c->tx.nxt) return true;
     }
     return bytes > 0 && bytes >= c->max_snd_wnd / 2;
+}
+
+/* Whether a last segment that is not full must wait behind the full ones of the same large segment. */
+static bool tail_waits(const struct weir_conn *c)
+{
+    if (c->sq.closed) return false;
+    return (c->flags & WEIR_C_CORK) || (!(c->flags & WEIR_C_NODELAY) && c->tx.una != c->tx.nxt);
 }
 
 static bool fin_sent(const struct weir_conn *c)
@@ -115,7 +134,7 @@ static bool choose_new(struct weir_tcp *t, const struct weir_conn *c, uint32_t *
         room = weir_max_u32(room, mss);
     }
     uint32_t n = weir_min_u32(weir_min_u32(avail, wnd), weir_min_u32(room, weir_tcp_segment_max(t, c)));
-    if (n > mss && n < avail) n -= n % mss;
+    if (n > mss && (n < avail || tail_waits(c))) n -= n % mss;
     *bytes = n;
     *fin = c->sq.closed && n == avail && wnd > n;
     if (n == 0 && !*fin) return false;
@@ -171,8 +190,9 @@ void weir_tcp_output(struct weir_tcp *t, struct weir_conn *c)
     }
     if (r != BLOCKED && (c->flags & WEIR_C_ACK_NOW) && c->state >= WEIR_TCP_SYN_RECEIVED) {
         uint32_t none = 0;
-        enum weir_send s = weir_tcp_segment(t, c, c->tx.nxt, &none, WEIR_TCP_ACK);
-        if (s != WEIR_SEND_OK) (void)refused(t, c, s);
+        enum weir_send s = weir_tcp_segment(t, c, weir_tcp_bare_seq(c), &none, WEIR_TCP_ACK);
+        /* Nobody answers an acknowledgement, so no timer counts: the peer's next segment asks for it again. */
+        if (s != WEIR_SEND_OK && s != WEIR_SEND_NO_ROUTE && s != WEIR_SEND_NO_NEIGH) wait_for(t, c, s);
     }
     if (r != BLOCKED) c->flags &= ~(uint32_t)WEIR_C_FORCE;
     maybe_persist(t, c);

@@ -8,7 +8,8 @@
 
 uint32_t weir_tcp_eff_mss(const struct weir_conn *c)
 {
-    return c->flags & WEIR_C_TS ? c->mss - TS_OPTION_BYTES : c->mss;
+    uint32_t options = c->flags & WEIR_C_TS ? TS_OPTION_BYTES : 0;
+    return weir_max_u32(c->mss, WEIR_TCP_MSS_MIN) - options;
 }
 
 uint32_t weir_tcp_segment_max(const struct weir_tcp *t, const struct weir_conn *c)
@@ -27,7 +28,7 @@ static uint32_t right_edge(const struct weir_conn *c)
     uint32_t held = c->rq.bytes + c->lent;
     uint32_t space = c->rcvbuf > held ? c->rcvbuf - held : 0;
     uint32_t edge = c->rcv_nxt + space;
-    uint32_t step = weir_min_u32(c->mss, c->rcvbuf / 2);
+    uint32_t step = weir_max_u32(weir_min_u32(c->mss, c->rcvbuf / 2), 1u << c->rcv_wscale);
     return weir_seq_lt(edge, c->rcv_adv + step) ? c->rcv_adv : edge;
 }
 
@@ -35,17 +36,17 @@ bool weir_tcp_window_opened(const struct weir_tcp *t, const struct weir_conn *c)
 {
     (void)t;
     uint32_t edge = right_edge(c);
-    return edge - c->rcv_adv >= weir_min_u32(2u * c->mss, c->rcvbuf / 2) && edge != c->rcv_adv;
+    uint32_t step = weir_max_u32(weir_min_u32(2u * c->mss, c->rcvbuf / 2), 1u << c->rcv_wscale);
+    return edge - c->rcv_adv >= step;
 }
 
 uint16_t weir_tcp_window(struct weir_tcp *t, struct weir_conn *c)
 {
     uint32_t edge = right_edge(c);
     uint32_t left = edge - c->rcv_nxt;
-    uint32_t wnd = left >> c->rcv_wscale;
-    /* Rounding down could take back what was promised: round up then (RFC 7323 2.4). */
-    if (weir_seq_lt(c->rcv_nxt + (wnd << c->rcv_wscale), c->rcv_adv)) wnd++;
-    if (wnd > 65535) wnd = 65535;
+    /* Rounded down, though the edge that is told may go back by less than a unit then (RFC 7323 2.4); what was
+     * promised is still taken. Rounded up it would move right with each small segment, without end. */
+    uint32_t wnd = weir_min_u32(left >> c->rcv_wscale, 65535);
     c->rcv_adv = weir_seq_max(c->rcv_adv, c->rcv_nxt + (wnd << c->rcv_wscale));
     if (wnd == 0 && !(c->flags & WEIR_C_SHUT)) t->stats->window_shut++;
     c->flags = wnd ? c->flags & ~(uint32_t)WEIR_C_SHUT : c->flags | WEIR_C_SHUT;
@@ -144,10 +145,16 @@ enum weir_send weir_tcp_segment(struct weir_tcp *t, struct weir_conn *c, uint32_
     return WEIR_SEND_OK;
 }
 
+uint32_t weir_tcp_bare_seq(const struct weir_conn *c)
+{
+    uint32_t edge = c->tx.una + c->snd_wnd;
+    return weir_seq_lt(edge, c->tx.nxt) && weir_tcp_synchronised(c) ? edge : c->tx.nxt;
+}
+
 void weir_tcp_reset(struct weir_tcp *t, struct weir_conn *c)
 {
     uint32_t none = 0;
-    (void)weir_tcp_segment(t, c, c->tx.nxt, &none, WEIR_TCP_RST | WEIR_TCP_ACK);
+    (void)weir_tcp_segment(t, c, weir_tcp_bare_seq(c), &none, WEIR_TCP_RST | WEIR_TCP_ACK);
 }
 
 /* A segment that no connection sends. */

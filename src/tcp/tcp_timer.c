@@ -56,7 +56,7 @@ void weir_tcp_rexmt_stop(struct weir_tcp *t, struct weir_conn *c)
 
 static uint32_t backed_off(const struct weir_tcp *t, const struct weir_conn *c)
 {
-    uint64_t us = (uint64_t)c->rto_us << weir_min_u32(c->retries, 16);
+    uint64_t us = (uint64_t)c->rto_us << weir_min_u32(c->probes, 16);
     return us > t->conf->rto_max_us ? t->conf->rto_max_us : (uint32_t)us;
 }
 
@@ -90,6 +90,7 @@ static void persist_fired(struct weir_tcp *t, struct weir_conn *c)
 {
     if (!count_retry(t, c)) return;
     t->stats->zwin_probes++;
+    if (c->probes < 255) c->probes++;
     if (c->tx.una != c->tx.nxt) (void)weir_txlist_lose(&c->tx, &t->mem, c->tx.una, c->tx.nxt);
     c->flags |= WEIR_C_FORCE;
     weir_tcp_persist_start(t, c); /* before the output, which would start the other timer */

@@ -69,7 +69,7 @@ int weir_tcp_connect(struct weir_tcp *t, uint32_t raddr, uint16_t rport, const s
         if (o->sndbuf_bytes) c->sndbuf = o->sndbuf_bytes;
         c->flags |= (o->nodelay ? WEIR_C_NODELAY : 0) | (o->keepalive ? WEIR_C_KEEPALIVE : 0);
     }
-    weir_tcp_begin(t, c, 0);
+    weir_tcp_begin(t, c, weir_tcp_isn(t, c->laddr, c->lport, raddr, rport), 0);
     c->rcv_nxt = c->rcv_adv = 0;
     c->state = WEIR_TCP_SYN_SENT;
     weir_conn_hash(t, c);
@@ -113,7 +113,7 @@ static void finish_sending(struct weir_tcp *t, struct weir_conn *c)
     if (c->sq.closed) return;
     c->sq.closed = true;
     c->flags |= WEIR_C_SENT_DUE;
-    if (c->state == WEIR_TCP_ESTABLISHED || c->state == WEIR_TCP_SYN_RECEIVED) c->state = WEIR_TCP_FIN_WAIT_1;
+    if (c->state == WEIR_TCP_ESTABLISHED) c->state = WEIR_TCP_FIN_WAIT_1;
     if (c->state == WEIR_TCP_CLOSE_WAIT) c->state = WEIR_TCP_LAST_ACK;
     weir_conn_dirty(t, c);
 }
@@ -172,7 +172,9 @@ int weir_tcp_close(struct weir_tcp *t, weir_id id, enum weir_close_how how)
     default:
         break;
     }
-    if (how == WEIR_CLOSE_ABORT || unread) {
+    /* A FIN can't be queued behind a SYN that is not acknowledged: both ends opened at once, and this one
+     * gave up. */
+    if (how == WEIR_CLOSE_ABORT || unread || c->state == WEIR_TCP_SYN_RECEIVED) {
         weir_conn_abort(t, c, WEIR_ECONNABORTED);
         return 0;
     }
@@ -241,7 +243,7 @@ int weir_tcp_info(const struct weir_tcp *t, weir_id id, struct weir_conn_info *o
     addr_out(&out->local, c->laddr, c->lport);
     addr_out(&out->peer, c->raddr, c->rport);
     out->state = (enum weir_tcp_state)c->state;
-    out->error = c->error;
+    out->error = c->state == WEIR_TCP_CLOSED ? c->error : 0;
     out->mss = weir_tcp_eff_mss(c);
     out->cwnd = c->cwnd;
     out->ssthresh = c->ssthresh;

@@ -224,11 +224,8 @@ uint32_t weir_txlist_lose(struct weir_txlist *l, struct weir_pktmem *m, uint32_t
     if (!weir_seq_lt(from, to)) return 0;
     for (uint32_t at = l->first; at != 0; at = rec_at(m, at)->next) {
         if (weir_seq_leq(to, rec_at(m, at)->seq)) break;
-        if (weir_seq_lt(from, rec_at(m, at)->end) && in_flight(rec_at(m, at))) {
-            uint32_t whole = at;
+        if (weir_seq_lt(from, rec_at(m, at)->end) && in_flight(rec_at(m, at)))
             marked += lose_one(l, m, &at, from, to);
-            if (at != whole) before = whole;
-        }
         if (before != 0 && join_next(l, m, before)) at = before;
         before = at;
     }

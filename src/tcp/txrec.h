@@ -1,15 +1,17 @@
-/* txrec.h: transmit records: what was sent, when, and what became of it. They tile [snd_una, snd_nxt) of a connection
- * apart from the data descriptors, which say where the bytes live; recovery reads and writes only these.
+/* txrec.h: transmit records: what was sent, when, and what became of it. They tile [snd_una, snd_nxt) of a
+ * connection apart from the data descriptors, which say where the bytes live; recovery reads and writes only
+ * these.
  *
  *     seq ->   una                                             nxt
  *     records   [ lost ][ sent again    ][ sent              ]      (FIN takes one number, the last)
  *
- * One record a burst; split on demand; bounded by a pool and by a limit a connection. When no record can be had, a new
- * burst joins the last record (its time becomes the later one) and a split is not made: the coarser record is treated as
- * a whole, which costs precision and never correctness.
+ * One record a burst; split on demand; bounded by a pool and by a limit a connection. When no record can be
+ * had, a new burst joins the last record (its time becomes the later one) and a split is not made: the
+ * coarser record is treated as a whole, which costs precision and never correctness.
  *
  * Invariants, checked by weir_txlist_check: first.seq = una; each end = next.seq; last.end = nxt; seq < end;
- * pipe = sum of (end - seq) over records that are neither lost nor sacked; neighbours of equal state and time are one. */
+ * pipe = sum of (end - seq) over records that are neither lost nor sacked; neighbours of equal state and time
+ * are one. */
 #ifndef WEIR_TXREC_H
 #define WEIR_TXREC_H
 
@@ -29,7 +31,7 @@ struct weir_txrec {
     uint32_t sent_us; /* low 32 bits of the clock at the last transmission */
     uint32_t next;    /* record number, 0: last */
     uint8_t flags;
-    uint8_t times;    /* transmissions, saturating; the most of any number in it */
+    uint8_t times; /* transmissions, saturating; the most of any number in it */
 };
 
 struct weir_txlist {
@@ -42,10 +44,11 @@ struct weir_txlist {
 
 /* What an acknowledgement removed. */
 struct weir_txack {
-    uint32_t acked;       /* sequence numbers */
-    uint32_t sent_us;     /* of the latest sent record that was removed as a whole or in part and never sent twice */
-    bool sample;          /* sent_us is valid */
-    bool resent;          /* something that was sent twice was acknowledged */
+    uint32_t acked; /* sequence numbers */
+    uint32_t
+        sent_us; /* of the latest sent record that was removed as a whole or in part and never sent twice */
+    bool sample; /* sent_us is valid */
+    bool resent; /* something that was sent twice was acknowledged */
 };
 
 void weir_txlist_init(struct weir_txlist *, uint32_t seq, uint16_t max);
@@ -53,22 +56,25 @@ void weir_txlist_init(struct weir_txlist *, uint32_t seq, uint16_t max);
 /* Whether weir_txlist_sent would succeed now: always but for an empty list with an empty pool. */
 bool weir_txlist_room(const struct weir_txlist *, const struct weir_pktmem *);
 
-/* [nxt, end) was sent for the first time. false iff the list is empty and no record can be had; nothing changed then. */
+/* [nxt, end) was sent for the first time. false iff the list is empty and no record can be had; nothing
+ * changed then. */
 bool weir_txlist_sent(struct weir_txlist *, struct weir_pktmem *, uint32_t end, uint32_t now_us);
 
 /* Everything before una (una <= nxt, > the list's una) is acknowledged. */
 struct weir_txack weir_txlist_ack(struct weir_txlist *, struct weir_pktmem *, uint32_t una);
 
-/* Marks [from, to) lost, as far as it is neither sacked nor lost already. Splits at the borders where records allow. Returns
- * the sequence numbers newly marked. Cost: the records from una to `to`. */
+/* Marks [from, to) lost, as far as it is neither sacked nor lost already. Splits at the borders where records
+ * allow. Returns the sequence numbers newly marked. Cost: the records from una to `to`. */
 uint32_t weir_txlist_lose(struct weir_txlist *, struct weir_pktmem *, uint32_t from, uint32_t to);
 
 /* The first stretch marked lost: false if none. */
-bool weir_txlist_next_lost(const struct weir_txlist *, const struct weir_pktmem *, uint32_t *seq, uint32_t *end);
+bool weir_txlist_next_lost(const struct weir_txlist *, const struct weir_pktmem *, uint32_t *seq,
+                           uint32_t *end);
 
-/* [seq, end), part of one stretch from weir_txlist_next_lost beginning with it, was sent again. Returns the end of what
- * is now in flight again (later than end when no record could be had for a split). */
-uint32_t weir_txlist_resent(struct weir_txlist *, struct weir_pktmem *, uint32_t seq, uint32_t end, uint32_t now_us);
+/* [seq, end), part of one stretch from weir_txlist_next_lost beginning with it, was sent again. Returns the
+ * end of what is now in flight again (later than end when no record could be had for a split). */
+uint32_t weir_txlist_resent(struct weir_txlist *, struct weir_pktmem *, uint32_t seq, uint32_t end,
+                            uint32_t now_us);
 
 /* Takes every loss mark back that was not sent again (for an undo). */
 void weir_txlist_unlose(struct weir_txlist *, struct weir_pktmem *);

@@ -110,6 +110,26 @@ static void lost_and_sent_again(void **state)
     close_bench(&b);
 }
 
+/* Joined records keep the larger number of transmissions, whichever comes first. */
+static void times_of_joined_records(void **state)
+{
+    struct bench b;
+    (void)state;
+    for (uint32_t more = 0; more < 200; more += 100) {
+        open_bench(&b, 0, 4, 4);
+        sent(&b, 200, 1);
+        for (uint32_t now = 2; now < 5; now++) {
+            weir_txlist_lose(&b.l, &b.m, more, more + 100);
+            weir_txlist_resent(&b.l, &b.m, more, more + 100, now);
+        }
+        weir_txlist_lose(&b.l, &b.m, 0, 200);
+        weir_txlist_resent(&b.l, &b.m, 0, 200, 9);
+        sound(&b, 1, 200, 0);
+        assert_int_equal(record(&b, 0)->times, 5);
+        close_bench(&b);
+    }
+}
+
 static void undo(void **state)
 {
     struct bench b;
@@ -465,6 +485,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bursts_and_samples),
         cmocka_unit_test(lost_and_sent_again),
+        cmocka_unit_test(times_of_joined_records),
         cmocka_unit_test(undo),
         cmocka_unit_test(limits_of_lose),
         cmocka_unit_test(one_record),

@@ -14,7 +14,8 @@ struct weir_arp {
     uint32_t spa, tpa; /* numbers */
 };
 
-/* false iff n < 28, or it is not Ethernet/IPv4 with lengths 6 and 4, or the operation is neither of the two. */
+/* false iff n < 28, or it is not Ethernet/IPv4 with lengths 6 and 4, or the operation is neither of the two.
+ */
 bool weir_arp_parse(struct weir_arp *, const uint8_t *p, uint32_t n);
 /* Writes 28 bytes. */
 void weir_arp_emit(uint8_t *p, const struct weir_arp *);

@@ -19,6 +19,9 @@ bool weir_eth_parse(struct weir_eth *, const uint8_t *p, uint32_t n);
 /* Writes 14 bytes. */
 void weir_eth_emit(uint8_t *p, const struct weir_eth *);
 
-static inline bool weir_mac_is_group(const uint8_t mac[6]) { return mac[0] & 1; }
+static inline bool weir_mac_is_group(const uint8_t mac[6])
+{
+    return mac[0] & 1;
+}
 
 #endif

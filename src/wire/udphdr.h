@@ -13,7 +13,8 @@ struct weir_udphdr {
     uint16_t csum;  /* 0: none was made */
 };
 
-/* total: bytes of the datagram as IP counts them. false iff n < 8, or the length field is below 8 or above total. */
+/* total: bytes of the datagram as IP counts them. false iff n < 8, or the length field is below 8 or above
+ * total. */
 bool weir_udphdr_parse(struct weir_udphdr *, const uint8_t *p, uint32_t n, uint32_t total);
 void weir_udphdr_emit(uint8_t *p, const struct weir_udphdr *);
 

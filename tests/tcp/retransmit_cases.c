@@ -427,12 +427,12 @@ CASE(duplicates_after_recovery_begin_anew_only_beyond_it)
         inject(". 1:1 ack 1");
     expect(". 1:1461 ack 1");
     inject(". 1:1 ack %u", after(10));
-    burst(after(10), 4);
+    burst(after(10), 2); /* RFC 6582 3.2 step 3 (1) leaves no more than two segments */
     for (unsigned i = 0; i < 3; i++)
         inject(". 1:1 ack %u", after(10));
     expect(". %u:%u ack 1", after(10), after(11));
     check_eq(stats().fast_recoveries, 2);
-    inject(". 1:1 ack %u", after(14));
+    inject(". 1:1 ack %u", after(12));
 }
 
 CASE(lost_retransmission_is_repaired_by_timeout)

@@ -66,7 +66,6 @@ static void flow_init(struct flow *f, uint32_t ip, uint16_t port, uint32_t iss)
     f->mss = 536;
     f->sent_end = iss;
     f->last_ack = iss;
-    f->ts_zero = 1000;
 }
 
 struct flow *here(void)
@@ -268,11 +267,13 @@ uint64_t now_ms(void)
     return world.sim.now_us / 1000;
 }
 
-static void advance_to_segment(uint64_t ms)
+uint64_t await_segment(uint64_t ms)
 {
+    uint64_t start = world.sim.now_us;
     uint64_t end = world.sim.now_us + ms * 1000;
     while (world.seg_n == 0 && world.sim.now_us < end)
         step(end);
+    return (world.sim.now_us - start) / 1000;
 }
 
 /* ---- injecting ---- */
@@ -296,6 +297,8 @@ static void note_sent(struct flow *f, const struct seg *s)
     unsigned shift = f->peer_scaled && f->scaled && !(s->flags & SEG_SYN) ? f->peer_scale : 0;
     uint32_t edge = s->ack + ((uint32_t)s->win << shift);
     if (s->flags & SEG_SYN) learn_syn(f, s);
+    if ((s->opts & SEG_TS) && ((s->flags & SEG_SYN) || (int32_t)(s->tsval - f->ts_val) > 0))
+        f->ts_val = s->tsval;
     if ((int32_t)(end - f->sent_end) > 0) f->sent_end = end;
     if (!(s->flags & SEG_ACK) || !f->iss_known) return;
     if ((int32_t)(s->ack - f->acked) > 0) f->acked = s->ack;
@@ -315,7 +318,7 @@ static void make_segment(int line, struct seg *s, const char *text)
     s->ack = f->iss_known ? f->seen_end : 0;
     if (f->peer_ts && f->ts && !(spec.flags & SEG_SYN)) {
         s->opts = SEG_TS;
-        s->tsval = (uint32_t)now_ms() + f->ts_zero;
+        s->tsval = f->ts_val;
         s->tsecr = f->ts_latest;
     }
     segspec_fill(s, &spec, &base);
@@ -438,7 +441,7 @@ void script_expect(int line, uint64_t low_ms, uint64_t high_ms, const char *form
     if (low_ms > 0 && world.seg_n > 0)
         script_fail(line, "too early: something was sent at once, expected after %u ms: %s", (unsigned)low_ms,
                     text);
-    advance_to_segment(high_ms);
+    await_segment(high_ms);
     if (world.seg_n == 0) script_fail(line, "nothing was sent, expected: %s", text);
     const char *what = differs(line, peek(), text);
     if (what != NULL) mismatch(line, peek(), text, what);
@@ -483,7 +486,7 @@ unsigned script_stream(int line, uint32_t from, uint32_t to, bool fin)
 void script_acked(int line, uint32_t ack, uint64_t ms)
 {
     world.line = line;
-    advance_to_segment(ms);
+    await_segment(ms);
     const struct seg *s = script_take(line);
     uint32_t is = s->ack - here()->peer_iss;
     if (is != ack || s->bytes != 0 || s->flags != SEG_ACK)
@@ -494,7 +497,7 @@ void script_silent(int line, uint64_t ms)
 {
     world.line = line;
     no_leftovers(line);
-    advance_to_segment(ms);
+    await_segment(ms);
     if (world.seg_n > 0) script_fail(line, "silence was expected for %u ms", (unsigned)ms);
 }
 
@@ -584,8 +587,7 @@ static void reset_flows(void)
         struct flow *f = flow(i);
         drain();
         if (f->peer_ts && f->ts)
-            inject("R. =%u:=%u ack =%u <ts %u e>", f->last_ack, f->last_ack, f->seen_end,
-                   (unsigned)now_ms() + f->ts_zero);
+            inject("R. =%u:=%u ack =%u <ts %u e>", f->last_ack, f->last_ack, f->seen_end, f->ts_val);
         else
             inject("R. =%u:=%u ack =%u <>", f->last_ack, f->last_ack, f->seen_end);
     }
@@ -622,6 +624,14 @@ static void nothing_left(void)
     world.w = NULL;
 }
 
+void stop(int held)
+{
+    settle();
+    script_check(0, "weir_stop", weir_stop(world.w), held, held);
+    world.w = NULL;
+    if (world.broken[0] != 0) script_fail(0, "%s", world.broken);
+}
+
 void script_run(const char *name, const char *file, void (*script)(void))
 {
     const char *slash = strrchr(file, '/');
@@ -631,9 +641,9 @@ void script_run(const char *name, const char *file, void (*script)(void))
     world.seg = calloc(SCRIPT_CAPTURED, sizeof *world.seg);
     assert_non_null(world.seg);
     script();
-    settle();
+    if (world.w != NULL) settle();
     if (world.seg_n > 0) script_fail(0, "%u segments were sent at the end that nobody expected", world.seg_n);
-    nothing_left();
+    if (world.w != NULL) nothing_left();
 }
 
 int script_teardown(void **state)

@@ -71,7 +71,7 @@ struct flow {
     uint32_t acked;      /* highest acknowledgement injected */
     uint32_t edge_given; /* right edge of the window given to the stack */
     bool given;
-    uint32_t ts_zero; /* what the peer's timestamp clock adds to milliseconds */
+    uint32_t ts_val; /* its latest timestamp, which it sends again where the script does not say */
 
     /* of the stack */
     uint32_t seen_end; /* highest sequence number that it sent */
@@ -218,6 +218,8 @@ unsigned icmp_seen(void);
 void advance_ms(uint64_t ms);
 void advance_us(uint64_t us);
 uint64_t now_ms(void);
+/* Time passes until something was sent, at most ms. Returns the milliseconds that went by. */
+uint64_t await_segment(uint64_t ms);
 /* Lets the stack run at this moment. */
 void settle(void);
 
@@ -227,6 +229,8 @@ struct weir *stack(void);
 struct weir_stats stats(void);
 struct weir_conn_info info(void); /* of this flow's connection */
 
+/* Stops the instance, which still holds so many zbufs for the application; the last thing in a case. */
+void stop(int held);
 void listen_on(uint16_t port);
 void listen_with(uint16_t port, const struct weir_opts *);
 weir_id listener(void);

@@ -43,6 +43,23 @@ static bool is_probe(uint32_t una)
            (rel == una || rel == una - 1);
 }
 
+static uint32_t end_of(const struct seg *s)
+{
+    return s->seq + s->bytes - here()->iss;
+}
+
+/* The window has opened: everything arrives, in one segment or the probe's byte first. Ends acknowledged. */
+static void goes_on(uint32_t from, uint32_t to)
+{
+    for (unsigned i = 0; i < 3 && from < to; i++) {
+        check(pending() >= 1);
+        while (pending() > 0)
+            from = end_of(take());
+        inject(". 1:1 ack %u win 65535", from);
+    }
+    check_eq(from, to);
+}
+
 CASE(shut_window_is_probed_with_backoff)
 {
     START();
@@ -51,21 +68,18 @@ CASE(shut_window_is_probed_with_backoff)
     write_bytes(1000);
     uint64_t last = 0;
     for (unsigned i = 0; i < 12; i++) {
-        uint64_t t = now_ms();
-        for (unsigned k = 0; k < 6600 && pending() == 0; k++)
-            advance_ms(10);
+        uint64_t gap = await_segment(70000);
         check(pending() == 1 && is_probe(1));
-        uint64_t gap = now_ms() - t;
         check_in(gap, i == 0 ? 150 : last, i == 0 ? 5100 : last * 2 + last / 5 + 50);
         last = gap;
         inject(". 1:1 ack 1 win 0"); /* the peer lives: the connection may stay for ever */
     }
     check(last >= 10000);
     check_in(stats().zwin_probes, 12, 13);
+    check_eq(stats().fast_recoveries, 0);
     expect_no_event(WEIR_EV_ERROR);
     inject(". 1:1 ack 1 win 65535");
-    expect(". 1:1001 ack 1");
-    inject(". 1:1 ack 1001");
+    goes_on(1, 1001);
 }
 
 CASE(unanswered_probes_give_up)
@@ -90,14 +104,9 @@ CASE(probing_byte_that_the_peer_takes)
     advance_ms(5100);
     check(pending() >= 1);
     drain();
-    if (here()->seen_end - here()->iss == 2) {
-        inject(". 1:1 ack 2 win 10000");
-        expect(". 2:1001 ack 1");
-    } else {
-        inject(". 1:1 ack 1 win 10000");
-        expect(". 1:1001 ack 1");
-    }
-    inject(". 1:1 ack 1001");
+    uint32_t took = here()->seen_end - here()->iss;
+    inject(". 1:1 ack %u win 10000", took);
+    goes_on(took, 1001);
     silent(5000);
 }
 
@@ -110,9 +119,8 @@ CASE(lost_window_update_is_found_by_a_probe)
     for (unsigned i = 0; i < 500 && pending() == 0; i++)
         advance_ms(10);
     check(is_probe(1));
-    inject(". 1:1 ack 1 win 5000"); /* the answer to the probe tells it */
-    expect_stream(1, 101);
-    inject(". 1:1 ack 101");
+    inject(". 1:1 ack 1 win 65535"); /* the answer to the probe tells it */
+    goes_on(1, 101);
 }
 
 CASE(window_shrinks_before_the_data_is_sent)
@@ -385,7 +393,9 @@ CASE(pieces_of_several_zbufs_share_a_segment)
     write_ref(500);
     expect(". 1:1461 ack 1");
     set_opt(WEIR_OPT_CORK, 0);
-    expect(". 1461:1501 ack 1");
+    drain();
+    inject(". 1:1 ack 1461"); /* Nagle may have waited for it */
+    drain();
     inject(". 1:1 ack 1501");
     check_in(stats().zbuf_live, 0, 1);
     check_eq(stats().tx_bytes_ref, 1000);
@@ -399,6 +409,7 @@ CASE(write_is_cut_short_and_goes_on)
     check_eq(write_some(20000), 8192);
     expect_stream(1, 7301);
     drain();
+    had_event(here()->id, WEIR_EV_WRITE); /* armed at birth */
     check_eq(write_some(20000), WEIR_EAGAIN);
     expect_no_event(WEIR_EV_WRITE);
     inject(". 1:1 ack %u", here()->seen_end - here()->iss);
@@ -451,7 +462,8 @@ CASE(wrong_addresses_and_lengths_are_refused)
     check_eq(weir_write(stack(), here()->id, z + 10, left - 9), WEIR_ERANGE);
     check_eq(weir_write(stack(), listener(), z, 10), WEIR_EISLISTEN);
     check_eq(weir_zfree(stack(), z), 0);
-    check_eq(weir_write(stack(), here()->id, z, 10), WEIR_ENOTHELD);
+    ptrdiff_t err = weir_write(stack(), here()->id, z, 10);
+    check(err == WEIR_ENOTHELD || err == WEIR_EFAULT);
     check_eq(pending(), 0);
 }
 
@@ -510,6 +522,25 @@ CASE(large_stream_by_reference)
     check_eq(stats().retransmits, 0);
 }
 
+/* Two ends whose windows are both shut: a probing byte is out that the peer did not take. Acknowledgements
+ * must not stand behind it, for a shut window takes a segment only at its very edge (RFC 9293 3.10.7.4). */
+CASE(ack_while_probing_stays_inside_the_window)
+{
+    START(.delack_off = true);
+    passive_open("<mss 1460>");
+    inject(". 1:1 ack 1 win 0");
+    write_bytes(100);
+    await_segment(5100);
+    check(is_probe(1));
+    inject(". 1:1 ack 1 win 0");
+    inject("P. 1:11 ack 1 win 0");
+    expect_either(". 1:1 ack 11", ". 0:0 ack 11");
+    read_bytes(10);
+    inject(". 11:11 ack 1 win 65535");
+    expect("P. 1:101 ack 11");
+    inject(". 11:11 ack 101 win 65535");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -542,6 +573,7 @@ int main(void)
         T(device_that_refuses_frames_loses_nothing),
         T(device_that_takes_one_frame_at_a_time),
         T(large_stream_by_reference),
+        T(ack_while_probing_stays_inside_the_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
