@@ -121,10 +121,9 @@ struct weir_conn *weir_conn_new(struct weir_tcp *t)
 static void unlist(struct weir_tcp *t, struct weir_conn *c)
 {
     uint32_t i = weir_conn_index(t, c);
-    uint32_t none = 0;
     if (c->flags & WEIR_C_DIRTY) UNLINK(t, t->dirty_first, t->dirty_last, dirty_next, i);
     if (c->flags & WEIR_C_READY) UNLINK(t, t->ready_first, t->ready_last, ready_next, i);
-    if (c->flags & WEIR_C_BLOCKED) UNLINK(t, t->blocked_first, none, blocked_next, i);
+    if (c->flags & WEIR_C_BLOCKED) UNLINK(t, t->blocked_first, t->blocked_last, blocked_next, i);
     if (c->flags & WEIR_C_MEMWAIT) UNLINK(t, t->memwait_first, t->memwait_last, memwait_next, i);
     if (c->listener) {
         struct weir_listener *l = &t->lis[c->listener - 1];
@@ -285,8 +284,7 @@ void weir_conn_block(struct weir_tcp *t, struct weir_conn *c)
 {
     if (c->flags & WEIR_C_BLOCKED) return;
     c->flags |= WEIR_C_BLOCKED;
-    c->blocked_next = t->blocked_first;
-    t->blocked_first = weir_conn_index(t, c) + 1;
+    APPEND(t, t->blocked_first, t->blocked_last, blocked_next, c); /* first come, first served */
 }
 
 void weir_conn_memwait(struct weir_tcp *t, struct weir_conn *c, bool copies)
@@ -307,10 +305,12 @@ void weir_listener_event(struct weir_tcp *t, struct weir_listener *l)
 
 void weir_tcp_unblock(struct weir_tcp *t)
 {
+    uint32_t at = t->blocked_first;
     t->blocked_room = false;
-    while (t->blocked_first) {
-        struct weir_conn *c = &t->conn[t->blocked_first - 1];
-        t->blocked_first = c->blocked_next;
+    t->blocked_first = t->blocked_last = 0;
+    while (at) {
+        struct weir_conn *c = &t->conn[at - 1];
+        at = c->blocked_next;
         c->flags &= ~(uint32_t)WEIR_C_BLOCKED;
         weir_conn_dirty(t, c);
     }

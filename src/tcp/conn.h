@@ -176,7 +176,7 @@ struct weir_tcp {
 
     uint32_t dirty_first, dirty_last;
     uint32_t ready_first, ready_last, lis_ready;
-    uint32_t blocked_first;
+    uint32_t blocked_first, blocked_last;
     bool blocked_room; /* one of them waits for the device or a header block, and nobody tells when */
     uint32_t memwait_first, memwait_last;
 

@@ -242,11 +242,19 @@ void weir_tcp_cookie_reply(struct weir_tcp *t, struct weir_listener *l, const st
     send_alone(t, ifc, pkt->ip.dst, pkt->ip.src, &h);
 }
 
+/* Between half the limit and all of it, differently each second: were it constant, a stranger could count our
+ * answers on a connection of his own and learn whether his forgeries used any up (CVE-2016-5696). */
+static uint32_t challenge_budget(const struct weir_tcp *t)
+{
+    uint32_t n = t->conf->challenge_acks;
+    return n - (uint32_t)(weir_siphash_tuple(&t->key_port, t->now_ms, 0, 0, 0, 0) % (n / 2 + 1));
+}
+
 void weir_tcp_challenge(struct weir_tcp *t, struct weir_conn *c)
 {
     if (t->now_ms - t->challenge_ms >= 1000) {
         t->challenge_ms = t->now_ms;
-        t->challenge_left = t->conf->challenge_acks;
+        t->challenge_left = challenge_budget(t);
     }
     if (!t->challenge_left) {
         t->stats->drops[WEIR_DROP_RATE]++;
