@@ -329,7 +329,7 @@ static void unblock_makes_dirty(void **state)
     weir_conn_dirty(&fx.t, c[1]);
     weir_tcp_unblock(&fx.t);
     list_is(BLOCKED, c, 0);
-    struct weir_conn *order[] = {c[1], c[2], c[0]};
+    struct weir_conn *order[] = {c[1], c[0], c[2]};
     list_is(DIRTY, order, 3);
 }
 
