@@ -93,6 +93,29 @@ static void fin_follows_the_last_byte(void **state)
     fx_check(c);
 }
 
+/* The data is lost, the FIN behind it is out still: it does not go again. */
+static void fin_in_flight_stays_there(void **state)
+{
+    struct weir_tcphdr h;
+    (void)state;
+    struct weir_conn *c = fx_established(1000);
+    fx_queue(c, 1000);
+    weir_tcp_output_all(&fx.t);
+    fx_pass_ms(1);
+    assert_int_equal(weir_tcp_shutdown(&fx.t, c->id), 0);
+    weir_tcp_output_all(&fx.t);
+    assert_int_equal(fx_sent(), 2);
+    assert_int_equal(c->tx.n, 2);
+    assert_int_equal(weir_txlist_lose(&c->tx, &fx.t.mem, FX_ISS + 1, FX_ISS + 1001), 1000);
+    weir_conn_dirty(&fx.t, c);
+    weir_tcp_output_all(&fx.t);
+    assert_int_equal(fx_sent(), 3);
+    fx_expect(c, 0, FX_ISS + 1, 1000);
+    (void)fx_segment(0, &h, NULL);
+    assert_int_equal(h.flags & WEIR_TCP_FIN, 0);
+    fx_check(c);
+}
+
 static void every_dirty_one_is_visited_in_order(void **state)
 {
     struct weir_tcphdr h;
@@ -259,6 +282,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_record_blocks, fx_open, fx_close),
         cmocka_unit_test_setup_teardown(blocked_acknowledgement_goes_later, fx_open, fx_close),
         cmocka_unit_test_setup_teardown(fin_follows_the_last_byte, fx_open, fx_close),
+        cmocka_unit_test_setup_teardown(fin_in_flight_stays_there, fx_open, fx_close),
         cmocka_unit_test_setup_teardown(every_dirty_one_is_visited_in_order, fx_open, fx_close),
         cmocka_unit_test_setup_teardown(everything_arrives, fx_open, fx_close),
     };
