@@ -46,7 +46,7 @@ void weir_tcp_carve(struct weir_tcp *t, struct weir_carve *cv, const struct weir
 }
 
 void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct weir_ip *ip,
-                   struct weir_stats *stats, const struct weir_sipkey keys[4], uint64_t now_us)
+                   struct weir_stats *stats, const struct weir_sipkey keys[WEIR_TCP_KEYS], uint64_t now_us)
 {
     t->conf = conf;
     t->ip = ip;
@@ -69,6 +69,7 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     t->key_isn = keys[1];
     t->key_port = keys[2];
     t->key_ts = keys[3];
+    t->key_cookie = keys[4];
     t->challenge_left = conf->challenge_acks;
     t->challenge_ms = t->now_ms;
     t->warm.zbuf_bytes = weir_min_u32(16384, conf->zclass[conf->zclasses - 1].bytes);
@@ -315,9 +316,9 @@ void weir_tcp_unblock(struct weir_tcp *t)
     }
 }
 
-/* Hysteresis: a sixteenth of the descriptors must be back before anybody is woken, and a segment for copies before
- * those are who copy. Who writes by reference does not wait for that: the segments may all lie with the application,
- * which gives them back when they are written. */
+/* Hysteresis: a sixteenth of the descriptors must be back before anybody is woken, and a segment for copies
+ * before those are who copy. Who writes by reference does not wait for that: the segments may all lie with
+ * the application, which gives them back when they are written. */
 void weir_tcp_memory(struct weir_tcp *t)
 {
     uint32_t at = t->memwait_first;

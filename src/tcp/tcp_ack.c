@@ -48,6 +48,12 @@ static bool syn_acked(struct weir_tcp *t, struct weir_conn *c, const struct weir
         t->stats->drops[WEIR_DROP_TCP_ACK]++;
         return false;
     }
+    if (c->listener && t->lis[c->listener - 1].queued >= t->lis[c->listener - 1].backlog) {
+        /* Nobody accepts: as if the acknowledgement had been lost. Our SYN goes again, and its answer may
+         * find room. */
+        t->stats->drops[WEIR_DROP_TCP_BACKLOG]++;
+        return false;
+    }
     c->snd_wnd = c->max_snd_wnd = s->wnd;
     c->snd_wl1 = s->seq;
     c->snd_wl2 = s->h.ack;
@@ -124,8 +130,8 @@ bool weir_tcp_ack_input(struct weir_tcp *t, struct weir_conn *c, struct weir_seg
         t->stats->drops[WEIR_DROP_TCP_ACK]++;
         return false;
     }
-    /* An answer, even with the window shut: the peer lives (RFC 9293 3.8.6.1). Where nobody waits any more its
-     * patience ends: a peer could hold our memory for ever. */
+    /* An answer, even with the window shut: the peer lives (RFC 9293 3.8.6.1). Where nobody waits any more
+     * its patience ends: a peer could hold our memory for ever. */
     if (((c->flags & WEIR_C_PERSIST) || s->wnd == 0) && !(c->flags & WEIR_C_DETACHED)) c->retries = 0;
     if (weir_seq_lt(c->tx.una, s->h.ack)) {
         new_ack(t, c, s);
