@@ -80,6 +80,12 @@ static void refused(void **state)
         "--dev tap:x --addr 10.9.0.2/24 --fault lots",
         "--dev tap:x --addr 10.9.0.2/24 --seconds 0",
         "--dev tap:x --addr 10.9.0.2/24 stray",
+        "--dev tap:x --addr 10.9.0.0/24",
+        "--dev tap:x --addr 10.9.0.255/24",
+        "--dev tap:x --addr 127.0.0.1/24",
+        "--dev tap:x --addr 224.0.0.1/24",
+        "--dev tap:x --addr 10.9.0.2/24 --host 10.9.0.0/24",
+        "--dev tap:x --addr 10.9.0.2/24 --host 10.9.0.2/24",
         "--dev tap:x --addr 10.9.0.2/24 --nonsense",
     };
     (void)state;

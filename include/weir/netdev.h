@@ -139,7 +139,8 @@ struct weir_netdev {
     uint64_t rx_dropped; /* frames that arrived and were lost before rx_burst */
     uint64_t calls_in;   /* calls into the operating system to receive */
     uint64_t calls_out;  /* the same to transmit */
-    char error[160];     /* after a failed open: one sentence with the remedy, or "" */
+    char error[160];     /* after a failed open, or when the device has gone for good since: one sentence with
+                            the remedy, or "" */
 };
 
 #ifdef __cplusplus
