@@ -42,6 +42,12 @@ static uint32_t window_left(const struct weir_conn *c, uint32_t seq)
     return weir_seq_lt(seq, edge) ? edge - seq : 0;
 }
 
+/* mss is never 0, which an analyser of this file alone can't see. */
+static uint32_t whole_segments(uint32_t bytes, uint32_t mss)
+{
+    return mss ? bytes - bytes % mss : bytes;
+}
+
 static enum sent send_syn(struct weir_tcp *t, struct weir_conn *c, bool again)
 {
     uint32_t none = 0;
@@ -77,7 +83,7 @@ static enum sent send_lost(struct weir_tcp *t, struct weir_conn *c)
     }
     if (wnd == 0 || room < weir_min_u32(end - seq, mss)) return NOTHING;
     uint32_t bytes = weir_min_u32(weir_min_u32(data, room), weir_min_u32(wnd, weir_tcp_segment_max(t, c)));
-    if (bytes > mss && bytes < data) bytes -= bytes % mss;
+    if (bytes > mss && bytes < data) bytes = whole_segments(bytes, mss);
     /* The FIN goes along when it was lost too, or for the first time behind the last that was sent. */
     bool fin_due = weir_seq_lt(c->sq.end, end) || (last && wnd > bytes);
     bool fin = bytes == data && c->sq.closed && until == c->sq.end && fin_due;
@@ -135,7 +141,7 @@ static bool choose_new(struct weir_tcp *t, const struct weir_conn *c, uint32_t *
         room = weir_max_u32(room, mss);
     }
     uint32_t n = weir_min_u32(weir_min_u32(avail, wnd), weir_min_u32(room, weir_tcp_segment_max(t, c)));
-    if (n > mss && (n < avail || tail_waits(c))) n -= n % mss;
+    if (n > mss && (n < avail || tail_waits(c))) n = whole_segments(n, mss);
     *bytes = n;
     *fin = c->sq.closed && n == avail && wnd > n;
     if (n == 0 && !*fin) return false;
