@@ -335,11 +335,11 @@ static void shrunk(void **state)
 static void young_is_not_shared(void **state)
 {
     struct world *w = *state;
-    struct weir_chunk *k[1];
+    struct weir_chunk *k[1] = {NULL};
     rewrite(w, 0, 100, true);
     look(&w->file[0]);
     assert_int_equal(weir_filecache_take(&w->c, &w->file[0].f, 0, 100, NOW_NS, k, 1), 1);
-    assert_false(k[0]->shared);
+    assert_true(k[0] != NULL && !k[0]->shared);
     weir_filecache_put(&w->c, k[0]);
     assert_null(find(&w->c, &w->file[0].f.key, 0));
     check_world(w);
