@@ -245,7 +245,7 @@ static ssize_t read_frame(struct weir_tap *t, struct virtio_net_hdr *h)
         return -1;
     }
     got -= VNET_BYTES;
-    if (got >= (ssize_t)ETHER_BYTES && got < (ssize_t)(first->bytes + t->tail_bytes)) return got;
+    if (got >= (ssize_t)ETHER_BYTES && (size_t)got < (size_t)first->bytes + t->tail_bytes) return got;
     t->dev.rx_dropped++;
     return 0;
 }

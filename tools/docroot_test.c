@@ -49,7 +49,7 @@ static int tear_down(void **state)
     char command[64];
     (void)state;
     snprintf(command, sizeof(command), "rm -rf '%s'", base);
-    return chdir("/") != 0 || system(command) != 0;
+    return chdir("/") != 0 || system(command) != 0; /* NOLINT(cert-env33-c): a folder of our own making */
 }
 
 static void files(void **state)

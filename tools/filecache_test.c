@@ -12,7 +12,7 @@ static int pool_busy(const struct weir *w, const void *data);
 #define weir_zalloc_wait pool_wait
 #define weir_zfree       pool_free
 #define weir_zbusy       pool_busy
-#include "filecache.c"
+#include "filecache.c" /* NOLINT(bugprone-suspicious-include): over a pool of the test's */
 
 #include "base/test_seed.h"
 

@@ -117,7 +117,8 @@ static int status_of_long(size_t n, bool header, size_t step)
     static char text[MANY + 100];
     size_t at = (size_t)sprintf(text, header ? "GET / HTTP/1.1\r\nHost: a\r\nX: " : "GET /");
     memset(text + at, 'a', n);
-    strcpy(text + at + n, header ? "\r\n\r\n" : " HTTP/1.1\r\nHost: a\r\n\r\n");
+    snprintf(text + at + n, sizeof(text) - at - n, "%s",
+             header ? "\r\n\r\n" : " HTTP/1.1\r\nHost: a\r\n\r\n");
     feed(&r, text, step);
     assert_true(r.done);
     return r.request.status;
@@ -270,19 +271,23 @@ static void choices(void **state)
     weir_http_choose(&r, &q);
     assert_int_equal(r.status, 200);
     assert_true(r.first == 0 && r.last == 99);
-    strcpy(q.value[WEIR_HTTP_RANGE], "bytes=5-6");
+    memcpy(q.value[WEIR_HTTP_RANGE], "bytes=5-6", sizeof("bytes=5-6"));
     weir_http_choose(&r, &q);
     assert_true(r.status == 206 && r.first == 5 && r.last == 6);
-    strcpy(q.value[WEIR_HTTP_IF_RANGE], "Sun, 06 Nov 1994 08:49:37 GMT");
+    memcpy(q.value[WEIR_HTTP_IF_RANGE], "Sun, 06 Nov 1994 08:49:37 GMT",
+           sizeof("Sun, 06 Nov 1994 08:49:37 GMT"));
     weir_http_choose(&r, &q);
     assert_int_equal(r.status, 206);
-    strcpy(q.value[WEIR_HTTP_IF_RANGE], "Sun, 06 Nov 1994 08:49:36 GMT");
+    memcpy(q.value[WEIR_HTTP_IF_RANGE], "Sun, 06 Nov 1994 08:49:36 GMT",
+           sizeof("Sun, 06 Nov 1994 08:49:36 GMT"));
     weir_http_choose(&r, &q);
     assert_int_equal(r.status, 200);
-    strcpy(q.value[WEIR_HTTP_IF_MODIFIED], "Sun, 06 Nov 1994 08:49:36 GMT");
+    memcpy(q.value[WEIR_HTTP_IF_MODIFIED], "Sun, 06 Nov 1994 08:49:36 GMT",
+           sizeof("Sun, 06 Nov 1994 08:49:36 GMT"));
     weir_http_choose(&r, &q);
     assert_int_equal(r.status, 200);
-    strcpy(q.value[WEIR_HTTP_IF_MODIFIED], "Sun, 06 Nov 1994 08:49:37 GMT");
+    memcpy(q.value[WEIR_HTTP_IF_MODIFIED], "Sun, 06 Nov 1994 08:49:37 GMT",
+           sizeof("Sun, 06 Nov 1994 08:49:37 GMT"));
     weir_http_choose(&r, &q);
     assert_int_equal(r.status, 304);
     q.if_none_match = true;

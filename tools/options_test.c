@@ -17,7 +17,7 @@ static int parse(struct weir_options *o, const char *line, bool device_needed)
     char *argv[WORDS_MAX] = {"serve"};
     int argc = 1;
     assert_true(strlen(line) < sizeof(text));
-    strcpy(text, line);
+    memcpy(text, line, strlen(line) + 1);
     for (char *word = strtok(text, " "); word != NULL && argc < WORDS_MAX - 1; word = strtok(NULL, " "))
         argv[argc++] = word;
     return weir_options_parse(o, argc, argv, "doc", device_needed,

@@ -16,7 +16,8 @@
 extern "C" {
 #endif
 
-#define WEIR_FRAME_PIECES_MAX 48 /* pieces of one frame, either way; a device's max_pieces is at most this   \
+#define WEIR_FRAME_PIECES_MAX                                                                                \
+    48                           /* pieces of one frame, either way; a device's max_pieces is at most this   \
                                   */
 #define WEIR_NETDEV_ZSIZES_MAX 8 /* sizes of zbufs that a device can be offered */
 

@@ -6,6 +6,7 @@
 #ifndef WEIR_PBUF_H
 #define WEIR_PBUF_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "mem/cells.h"
@@ -24,6 +25,8 @@ struct weir_pktmem {
     struct weir_zpool *z;
     struct weir_cells pbufs;  /* struct weir_pbuf */
     struct weir_cells txrecs; /* struct weir_txrec */
+    uint32_t to_send;         /* descriptors of send queues */
+    uint32_t share;           /* descriptors that sending and receiving each leave to the other, 0: none */
     struct weir_stats *stats;
 };
 
@@ -32,8 +35,13 @@ static inline struct weir_pbuf *weir_pbuf_at(const struct weir_pktmem *m, uint32
     return (struct weir_pbuf *)weir_cells_at(&m->pbufs, number);
 }
 
+/* Whether a descriptor is left for this owner. Sending and receiving each leave a share to the other, and
+ * data out of order two: two ends whose send queues hold every descriptor could not take in what would
+ * empty them, and full receive queues would leave a proxy nothing to write with. */
+bool weir_pbuf_room(const struct weir_pktmem *, enum weir_owner);
+
 /* A descriptor for bytes[addr .. addr + n) with one more stack reference of their zbuf for this owner; 0 iff
- * no descriptor is left or the zbuf's count is at its limit. next is 0. */
+ * no descriptor is left for it or the zbuf's count is at its limit. next is 0. */
 uint32_t weir_pbuf_new(struct weir_pktmem *, uint8_t *addr, uint32_t n, uint32_t seq, enum weir_owner);
 
 /* Gives descriptor and reference back. Returns next. */

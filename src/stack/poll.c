@@ -9,6 +9,7 @@
 
 #define TIMERS_A_PASS 256u
 #define NEVER         INT64_MAX
+#define ROOM_US       1000        /* until a device that had no room is asked again */
 #define SLEEP_MAX_US  86400000000 /* a day: the timing wheel must be told the time now and then */
 
 static void set_time(struct weir *w)
@@ -78,7 +79,9 @@ int weir_next(struct weir *w, int64_t *next_us)
         if (dev < (uint64_t)next) next = (int64_t)dev;
         handles += ifc->dev->ops->wait_handle(ifc->dev) >= 0;
     }
-    if (w->tcp.dirty_first || w->more) next = (int64_t)w->now_us;
+    if (w->tcp.blocked_room && next > (int64_t)w->now_us + ROOM_US) next = (int64_t)w->now_us + ROOM_US;
+    weir_tcp_memory(&w->tcp); /* what the application gave back since may be what a writer waits for */
+    if (w->tcp.dirty_first || w->more || weir_tcp_has_events(&w->tcp)) next = (int64_t)w->now_us;
     if (next_us) *next_us = next;
     return handles;
 }
@@ -113,7 +116,8 @@ int weir_poll(struct weir *w, struct weir_event *ev, int n, int64_t timeout_us)
             end = timeout_us > NEVER - end ? NEVER : end + timeout_us;
         }
         bool woken = atomic_exchange_explicit(&w->woken, 0, memory_order_acquire) != 0;
-        if (k > 0 || woken || (int64_t)w->now_us >= end) return k;
+        bool left = n == 0 && weir_tcp_has_events(&w->tcp);
+        if (k > 0 || woken || left || (int64_t)w->now_us >= end) return k;
         sleep_until(w, end);
     }
 }

@@ -24,8 +24,10 @@ static void newreno_acked(struct weir_conn *c, uint32_t acked, int limited)
 {
     if (!limited || c->cwnd >= WEIR_CWND_MAX) return;
     if (c->cwnd < c->ssthresh) {
-        c->cwnd = weir_min_u32(c->cwnd + acked, WEIR_CWND_MAX);
-        return;
+        uint32_t grow = weir_min_u32(acked, weir_min_u32(c->ssthresh, WEIR_CWND_MAX) - c->cwnd);
+        c->cwnd += grow;
+        acked -= grow; /* the rest counts for avoidance */
+        if (acked == 0) return;
     }
     c->cc.acked += acked;
     if (c->cc.acked >= c->cwnd) {

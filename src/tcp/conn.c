@@ -46,7 +46,7 @@ void weir_tcp_carve(struct weir_tcp *t, struct weir_carve *cv, const struct weir
 }
 
 void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct weir_ip *ip,
-                   struct weir_stats *stats, const struct weir_sipkey keys[4], uint64_t now_us)
+                   struct weir_stats *stats, const struct weir_sipkey keys[WEIR_TCP_KEYS], uint64_t now_us)
 {
     t->conf = conf;
     t->ip = ip;
@@ -54,6 +54,7 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     t->mem.z = ip->z;
     t->mem.stats = stats;
     weir_cells_init(&t->mem.pbufs, t->mem.pbufs.base, conf->pbufs, sizeof(struct weir_pbuf));
+    t->mem.share = conf->pbufs / 8;
     weir_cells_init(&t->mem.txrecs, t->mem.txrecs.base, conf->txrecs, sizeof(struct weir_txrec));
     t->n_conn = conf->conns;
     t->n_lis = conf->listeners;
@@ -68,6 +69,7 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     t->key_isn = keys[1];
     t->key_port = keys[2];
     t->key_ts = keys[3];
+    t->key_cookie = keys[4];
     t->challenge_left = conf->challenge_acks;
     t->challenge_ms = t->now_ms;
     t->warm.zbuf_bytes = weir_min_u32(16384, conf->zclass[conf->zclasses - 1].bytes);
@@ -119,10 +121,9 @@ struct weir_conn *weir_conn_new(struct weir_tcp *t)
 static void unlist(struct weir_tcp *t, struct weir_conn *c)
 {
     uint32_t i = weir_conn_index(t, c);
-    uint32_t none = 0;
     if (c->flags & WEIR_C_DIRTY) UNLINK(t, t->dirty_first, t->dirty_last, dirty_next, i);
     if (c->flags & WEIR_C_READY) UNLINK(t, t->ready_first, t->ready_last, ready_next, i);
-    if (c->flags & WEIR_C_BLOCKED) UNLINK(t, t->blocked_first, none, blocked_next, i);
+    if (c->flags & WEIR_C_BLOCKED) UNLINK(t, t->blocked_first, t->blocked_last, blocked_next, i);
     if (c->flags & WEIR_C_MEMWAIT) UNLINK(t, t->memwait_first, t->memwait_last, memwait_next, i);
     if (c->listener) {
         struct weir_listener *l = &t->lis[c->listener - 1];
@@ -254,19 +255,27 @@ void weir_conn_readable(struct weir_tcp *t, struct weir_conn *c)
 
 /* Room enough that a woken writer makes a worthwhile write: a quarter of the buffer, a quarter of the
  * descriptors. */
-bool weir_conn_can_write(const struct weir_tcp *t, const struct weir_conn *c)
+static bool room_to_write(const struct weir_conn *c)
 {
     if (c->state != WEIR_TCP_ESTABLISHED && c->state != WEIR_TCP_CLOSE_WAIT) return false;
     if (c->sq.closed) return false;
     uint32_t used = c->sq.end - c->sq.una;
     if (used > c->sndbuf - c->sndbuf / 4) return false;
-    if (c->sq.n > c->sq.max - c->sq.max / 4) return false;
-    return weir_cells_left(&t->mem.pbufs) > 0;
+    return c->sq.n <= c->sq.max - c->sq.max / 4;
+}
+
+bool weir_conn_can_write(const struct weir_tcp *t, const struct weir_conn *c)
+{
+    return room_to_write(c) && weir_pbuf_room(&t->mem, WEIR_OWNER_SENDQ);
 }
 
 void weir_conn_writable(struct weir_tcp *t, struct weir_conn *c)
 {
-    if (!(c->flags & WEIR_C_ARM_WRITE) || (c->flags & WEIR_C_MEMWAIT) || !weir_conn_can_write(t, c)) return;
+    if (!(c->flags & WEIR_C_ARM_WRITE) || (c->flags & WEIR_C_MEMWAIT) || !room_to_write(c)) return;
+    if (!weir_pbuf_room(&t->mem, WEIR_OWNER_SENDQ)) {
+        weir_conn_memwait(t, c, false); /* no acknowledgement may come that asks again */
+        return;
+    }
     c->flags &= ~(uint32_t)WEIR_C_ARM_WRITE;
     weir_conn_event(t, c, WEIR_EV_WRITE);
 }
@@ -275,13 +284,12 @@ void weir_conn_block(struct weir_tcp *t, struct weir_conn *c)
 {
     if (c->flags & WEIR_C_BLOCKED) return;
     c->flags |= WEIR_C_BLOCKED;
-    c->blocked_next = t->blocked_first;
-    t->blocked_first = weir_conn_index(t, c) + 1;
+    APPEND(t, t->blocked_first, t->blocked_last, blocked_next, c); /* first come, first served */
 }
 
-void weir_conn_memwait(struct weir_tcp *t, struct weir_conn *c)
+void weir_conn_memwait(struct weir_tcp *t, struct weir_conn *c, bool copies)
 {
-    c->flags |= WEIR_C_ARM_WRITE;
+    c->flags = (c->flags & ~(uint32_t)WEIR_C_MEMCOPY) | WEIR_C_ARM_WRITE | (copies ? WEIR_C_MEMCOPY : 0);
     if (c->flags & WEIR_C_MEMWAIT) return;
     c->flags |= WEIR_C_MEMWAIT;
     APPEND(t, t->memwait_first, t->memwait_last, memwait_next, c);
@@ -297,26 +305,36 @@ void weir_listener_event(struct weir_tcp *t, struct weir_listener *l)
 
 void weir_tcp_unblock(struct weir_tcp *t)
 {
-    while (t->blocked_first) {
-        struct weir_conn *c = &t->conn[t->blocked_first - 1];
-        t->blocked_first = c->blocked_next;
+    uint32_t at = t->blocked_first;
+    t->blocked_room = false;
+    t->blocked_first = t->blocked_last = 0;
+    while (at) {
+        struct weir_conn *c = &t->conn[at - 1];
+        at = c->blocked_next;
         c->flags &= ~(uint32_t)WEIR_C_BLOCKED;
         weir_conn_dirty(t, c);
     }
 }
 
+/* Hysteresis: a sixteenth of the descriptors must be back before anybody is woken, and a segment for copies
+ * before those are who copy. Who writes by reference does not wait for that: the segments may all lie with
+ * the application, which gives them back when they are written. */
 void weir_tcp_memory(struct weir_tcp *t)
 {
-    /* Hysteresis: a sixteenth of the descriptors and a segment for copies must be back before anybody is
-     * woken. */
-    while (t->memwait_first) {
-        uint32_t left = weir_cells_left(&t->mem.pbufs);
-        if (left <= t->mem.pbufs.count / 16 ||
-            !weir_zpool_can(t->mem.z, weir_zpool_class_for(t->mem.z, t->warm.zbuf_bytes), WEIR_TAKE_COPY, 1))
-            return;
-        struct weir_conn *c = &t->conn[t->memwait_first - 1];
-        t->memwait_first = c->memwait_next;
-        if (!t->memwait_first) t->memwait_last = 0;
+    uint32_t at = t->memwait_first;
+    if (!at || !weir_pbuf_room(&t->mem, WEIR_OWNER_SENDQ) ||
+        weir_cells_left(&t->mem.pbufs) <= t->mem.pbufs.count / 16)
+        return;
+    unsigned cls = weir_zpool_class_for(t->mem.z, t->warm.zbuf_bytes);
+    bool zbuf = t->warm.left > 0 || weir_zpool_can(t->mem.z, cls, WEIR_TAKE_COPY, 1);
+    t->memwait_first = t->memwait_last = 0;
+    while (at) {
+        struct weir_conn *c = &t->conn[at - 1];
+        at = c->memwait_next;
+        if ((c->flags & WEIR_C_MEMCOPY) && !zbuf) {
+            APPEND(t, t->memwait_first, t->memwait_last, memwait_next, c);
+            continue;
+        }
         c->flags &= ~(uint32_t)WEIR_C_MEMWAIT;
         weir_conn_writable(t, c);
     }

@@ -56,7 +56,8 @@ enum weir_conn_flag {
     WEIR_C_HASHED = 1 << 23,    /* in the table of connections */
     WEIR_C_PERSIST = 1 << 24,   /* the running timer is the persist timer */
     WEIR_C_HALF_OPEN = 1 << 25, /* counted in its listener's half_open */
-    WEIR_C_SHUT = 1 << 26       /* the last window told was 0 */
+    WEIR_C_SHUT = 1 << 26,      /* the last window told was 0 */
+    WEIR_C_MEMCOPY = 1 << 27    /* with MEMWAIT: the write needs a zbuf to copy into, not only a descriptor */
 };
 
 /* One connection. The first part is what every segment touches. */
@@ -109,6 +110,7 @@ struct weir_conn {
     uint8_t keep_probes;
     uint8_t probes;   /* zero-window probes sent since the window closed */
     uint8_t syn_opts; /* what the peer's SYN offered, enum weir_tcpopt */
+    uint32_t limited; /* of what is out, sent by limited transmit since an acknowledgement was new */
 };
 
 struct weir_listener {
@@ -122,7 +124,8 @@ struct weir_listener {
     uint32_t ready_next;                /* index + 1, its own ready list */
     uint32_t rcvbuf, sndbuf;
     uint64_t user;
-    uint8_t nodelay, keepalive, ready;
+    uint32_t cookie_ms; /* when the last cookie was given out, with cookies */
+    uint8_t nodelay, keepalive, ready, cookies;
 };
 
 /* A connection in TIME-WAIT whose id was given up: enough to acknowledge a FIN that is sent again and to
@@ -143,6 +146,8 @@ struct weir_tw {
 _Static_assert(sizeof(struct weir_tw) <= 64, "TIME-WAIT takes at most 64 bytes");
 _Static_assert(sizeof(struct weir_conn) <= 376,
                "an idle connection takes at most 400 bytes with wheel and table");
+
+#define WEIR_TCP_KEYS 5u
 
 /* TCP of one instance. */
 struct weir_tcp {
@@ -171,10 +176,11 @@ struct weir_tcp {
 
     uint32_t dirty_first, dirty_last;
     uint32_t ready_first, ready_last, lis_ready;
-    uint32_t blocked_first;
+    uint32_t blocked_first, blocked_last;
+    bool blocked_room; /* one of them waits for the device or a header block, and nobody tells when */
     uint32_t memwait_first, memwait_last;
 
-    struct weir_sipkey key_table, key_isn, key_port, key_ts;
+    struct weir_sipkey key_table, key_isn, key_port, key_ts, key_cookie;
     uint32_t port_next;
     uint32_t challenge_left, challenge_ms; /* RFC 5961 section 7 */
     uint32_t lent;                         /* bytes lent to the application, all connections */
@@ -198,7 +204,7 @@ static inline bool weir_tcp_synchronised(const struct weir_conn *c)
 void weir_tcp_carve(struct weir_tcp *, struct weir_carve *, const struct weir_config *);
 /* After placing, with keys already drawn. */
 void weir_tcp_init(struct weir_tcp *, const struct weir_config *, struct weir_ip *, struct weir_stats *,
-                   const struct weir_sipkey keys[4], uint64_t now_us);
+                   const struct weir_sipkey keys[WEIR_TCP_KEYS], uint64_t now_us);
 
 /* A fresh connection in CLOSED with defaults; NULL: the table is full. */
 struct weir_conn *weir_conn_new(struct weir_tcp *);
@@ -223,7 +229,7 @@ void weir_conn_readable(struct weir_tcp *, struct weir_conn *); /* fires READ if
 void weir_conn_writable(struct weir_tcp *, struct weir_conn *); /* fires WRITE if armed and true */
 bool weir_conn_can_write(const struct weir_tcp *, const struct weir_conn *);
 void weir_conn_block(struct weir_tcp *, struct weir_conn *);
-void weir_conn_memwait(struct weir_tcp *, struct weir_conn *);
+void weir_conn_memwait(struct weir_tcp *, struct weir_conn *, bool copies);
 void weir_listener_event(struct weir_tcp *, struct weir_listener *);
 
 /* Every connection that could not send is made dirty again. */

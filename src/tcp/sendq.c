@@ -74,7 +74,7 @@ static ptrdiff_t copy_some(struct weir_sendq *q, struct weir_pktmem *m, struct w
     bool grows = w->at != NULL && continues_last(q, m, w->at);
     if (!grows) {
         if (q->n >= q->max) return WEIR_EAGAIN;
-        if (weir_cells_left(&m->pbufs) == 0 || !weir_warm_ready(w, m)) return WEIR_ENOMEM;
+        if (!weir_pbuf_room(m, WEIR_OWNER_SENDQ) || !weir_warm_ready(w, m)) return WEIR_ENOMEM;
     }
     uint32_t k = weir_min_u32(n, w->left);
     if (grows) {

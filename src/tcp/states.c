@@ -75,7 +75,7 @@ void weir_conn_timewait(struct weir_tcp *t, struct weir_conn *c)
         /* The acknowledgement that is owed goes out first, from the connection. */
         if (c->flags & (WEIR_C_ACK_NOW | WEIR_C_ACK_LATER)) {
             uint32_t none = 0;
-            (void)weir_tcp_segment(t, c, weir_tcp_ack_seq(c), &none, WEIR_TCP_ACK);
+            (void)weir_tcp_segment(t, c, weir_tcp_bare_seq(c), &none, WEIR_TCP_ACK);
         }
         weir_tw_add(t, c);
         weir_conn_dead(t, c, 0);

@@ -11,6 +11,12 @@
 
 enum sent { SENT, NOTHING, BLOCKED };
 
+static void wait_for(struct weir_tcp *t, struct weir_conn *c, enum weir_send why)
+{
+    if (why != WEIR_SEND_WAIT_NEIGH) t->blocked_room = true;
+    weir_conn_block(t, c);
+}
+
 /* What weir_tcp_segment's refusal means for the connection. */
 static enum sent refused(struct weir_tcp *t, struct weir_conn *c, enum weir_send why)
 {
@@ -20,7 +26,7 @@ static enum sent refused(struct weir_tcp *t, struct weir_conn *c, enum weir_send
         if (!(c->flags & WEIR_C_TIMING)) weir_tcp_rexmt_start(t, c);
         return NOTHING;
     }
-    weir_conn_block(t, c);
+    wait_for(t, c, why);
     return BLOCKED;
 }
 
@@ -34,6 +40,12 @@ static uint32_t window_left(const struct weir_conn *c, uint32_t seq)
 {
     uint32_t edge = c->tx.una + c->snd_wnd;
     return weir_seq_lt(seq, edge) ? edge - seq : 0;
+}
+
+/* mss is never 0, which an analyser of this file alone can't see. */
+static uint32_t whole_segments(uint32_t bytes, uint32_t mss)
+{
+    return mss ? bytes - bytes % mss : bytes;
 }
 
 static enum sent send_syn(struct weir_tcp *t, struct weir_conn *c, bool again)
@@ -71,9 +83,10 @@ static enum sent send_lost(struct weir_tcp *t, struct weir_conn *c)
     }
     if (wnd == 0 || room < weir_min_u32(end - seq, mss)) return NOTHING;
     uint32_t bytes = weir_min_u32(weir_min_u32(data, room), weir_min_u32(wnd, weir_tcp_segment_max(t, c)));
-    if (bytes > mss && bytes < data) bytes -= bytes % mss;
-    bool fin =
-        bytes == data && c->sq.closed && until == c->sq.end && (weir_seq_lt(c->sq.end, end) || wnd > bytes);
+    if (bytes > mss && bytes < data) bytes = whole_segments(bytes, mss);
+    /* The FIN goes along when it was lost too, or for the first time behind the last that was sent. */
+    bool fin_due = weir_seq_lt(c->sq.end, end) || (last && wnd > bytes);
+    bool fin = bytes == data && c->sq.closed && until == c->sq.end && fin_due;
     uint32_t asked = bytes;
     uint8_t flags = (uint8_t)(WEIR_TCP_ACK | (fin ? WEIR_TCP_FIN : 0) | (data ? WEIR_TCP_PSH : 0));
     enum weir_send r = weir_tcp_segment(t, c, seq, &bytes, flags);
@@ -103,6 +116,13 @@ static bool worthwhile(const struct weir_conn *c, uint32_t bytes, uint32_t avail
     return bytes > 0 && bytes >= c->max_snd_wnd / 2;
 }
 
+/* Whether a last segment that is not full must wait behind the full ones of the same large segment. */
+static bool tail_waits(const struct weir_conn *c)
+{
+    if (c->sq.closed) return false;
+    return (c->flags & WEIR_C_CORK) || (!(c->flags & WEIR_C_NODELAY) && c->tx.una != c->tx.nxt);
+}
+
 static bool fin_sent(const struct weir_conn *c)
 {
     return c->sq.closed && c->tx.nxt == c->sq.end + 1;
@@ -121,7 +141,7 @@ static bool choose_new(struct weir_tcp *t, const struct weir_conn *c, uint32_t *
         room = weir_max_u32(room, mss);
     }
     uint32_t n = weir_min_u32(weir_min_u32(avail, wnd), weir_min_u32(room, weir_tcp_segment_max(t, c)));
-    if (n > mss && n < avail) n -= n % mss;
+    if (n > mss && (n < avail || tail_waits(c))) n = whole_segments(n, mss);
     *bytes = n;
     *fin = c->sq.closed && n == avail && wnd > n;
     if (n == 0 && !*fin) return false;
@@ -177,9 +197,10 @@ void weir_tcp_output(struct weir_tcp *t, struct weir_conn *c)
     }
     if (r != BLOCKED && (c->flags & WEIR_C_ACK_NOW) && c->state >= WEIR_TCP_SYN_RECEIVED) {
         uint32_t none = 0;
-        enum weir_send s = weir_tcp_segment(t, c, weir_tcp_ack_seq(c), &none, WEIR_TCP_ACK);
-        /* Nobody answers an acknowledgement, so no timer counts: the peer's next segment asks for it again. */
-        if (s != WEIR_SEND_OK && s != WEIR_SEND_NO_ROUTE && s != WEIR_SEND_NO_NEIGH) weir_conn_block(t, c);
+        enum weir_send s = weir_tcp_segment(t, c, weir_tcp_bare_seq(c), &none, WEIR_TCP_ACK);
+        /* Nobody answers an acknowledgement, so no timer counts: the peer's next segment asks for it again.
+         */
+        if (s != WEIR_SEND_OK && s != WEIR_SEND_NO_ROUTE && s != WEIR_SEND_NO_NEIGH) wait_for(t, c, s);
     }
     if (r != BLOCKED) c->flags &= ~(uint32_t)WEIR_C_FORCE;
     maybe_persist(t, c);

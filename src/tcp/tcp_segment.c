@@ -28,7 +28,7 @@ static uint32_t right_edge(const struct weir_conn *c)
     uint32_t held = c->rq.bytes + c->lent;
     uint32_t space = c->rcvbuf > held ? c->rcvbuf - held : 0;
     uint32_t edge = c->rcv_nxt + space;
-    uint32_t step = weir_min_u32(c->mss, c->rcvbuf / 2);
+    uint32_t step = weir_max_u32(weir_min_u32(c->mss, c->rcvbuf / 2), 1u << c->rcv_wscale);
     return weir_seq_lt(edge, c->rcv_adv + step) ? c->rcv_adv : edge;
 }
 
@@ -36,17 +36,17 @@ bool weir_tcp_window_opened(const struct weir_tcp *t, const struct weir_conn *c)
 {
     (void)t;
     uint32_t edge = right_edge(c);
-    return edge - c->rcv_adv >= weir_min_u32(2u * c->mss, c->rcvbuf / 2) && edge != c->rcv_adv;
+    uint32_t step = weir_max_u32(weir_min_u32(2u * c->mss, c->rcvbuf / 2), 1u << c->rcv_wscale);
+    return edge - c->rcv_adv >= step;
 }
 
 uint16_t weir_tcp_window(struct weir_tcp *t, struct weir_conn *c)
 {
     uint32_t edge = right_edge(c);
     uint32_t left = edge - c->rcv_nxt;
-    uint32_t wnd = left >> c->rcv_wscale;
-    /* Rounding down could take back what was promised: round up then (RFC 7323 2.4). */
-    if (weir_seq_lt(c->rcv_nxt + (wnd << c->rcv_wscale), c->rcv_adv)) wnd++;
-    if (wnd > 65535) wnd = 65535;
+    /* Rounded down, though the edge that is told may go back by less than a unit then (RFC 7323 2.4); what
+     * was promised is still taken. Rounded up it would move right with each small segment, without end. */
+    uint32_t wnd = weir_min_u32(left >> c->rcv_wscale, 65535);
     c->rcv_adv = weir_seq_max(c->rcv_adv, c->rcv_nxt + (wnd << c->rcv_wscale));
     if (wnd == 0 && !(c->flags & WEIR_C_SHUT)) t->stats->window_shut++;
     c->flags = wnd ? c->flags & ~(uint32_t)WEIR_C_SHUT : c->flags | WEIR_C_SHUT;
@@ -145,15 +145,16 @@ enum weir_send weir_tcp_segment(struct weir_tcp *t, struct weir_conn *c, uint32_
     return WEIR_SEND_OK;
 }
 
-uint32_t weir_tcp_ack_seq(const struct weir_conn *c)
+uint32_t weir_tcp_bare_seq(const struct weir_conn *c)
 {
-    return weir_seq_min(c->tx.nxt, c->tx.una + c->snd_wnd);
+    uint32_t edge = c->tx.una + c->snd_wnd;
+    return weir_seq_lt(edge, c->tx.nxt) && weir_tcp_synchronised(c) ? edge : c->tx.nxt;
 }
 
 void weir_tcp_reset(struct weir_tcp *t, struct weir_conn *c)
 {
     uint32_t none = 0;
-    (void)weir_tcp_segment(t, c, c->tx.nxt, &none, WEIR_TCP_RST | WEIR_TCP_ACK);
+    (void)weir_tcp_segment(t, c, weir_tcp_bare_seq(c), &none, WEIR_TCP_RST | WEIR_TCP_ACK);
 }
 
 /* A segment that no connection sends. */
@@ -209,11 +210,51 @@ void weir_tcp_tw_ack(struct weir_tcp *t, const struct weir_tw *w)
     send_alone(t, &t->ip->ifc[w->ifc], w->laddr, w->raddr, &h);
 }
 
+void weir_tcp_cookie_reply(struct weir_tcp *t, struct weir_listener *l, const struct weir_seg *syn)
+{
+    const struct weir_rxpkt *pkt = syn->pkt;
+    uint32_t next_hop;
+    struct weir_ifc *ifc = weir_ip4_route(t->ip, pkt->ip.src, &next_hop);
+    if (!ifc) {
+        t->stats->drops[WEIR_DROP_NO_ROUTE]++;
+        return;
+    }
+    struct weir_tcphdr h = {.sport = syn->h.dport,
+                            .dport = syn->h.sport,
+                            .seq = weir_cookie_iss(t, syn),
+                            .ack = syn->seq + 1,
+                            .flags = WEIR_TCP_SYN | WEIR_TCP_ACK,
+                            .wnd = (uint16_t)weir_min_u32(l->rcvbuf, 65535),
+                            .opts = WEIR_TCPOPT_MSS,
+                            .mss = (uint16_t)(ifc->mtu - WEIR_IP4_BYTES - WEIR_TCP_BYTES)};
+    if (syn->h.opts & WEIR_TCPOPT_TS) {
+        h.opts |= WEIR_TCPOPT_TS;
+        h.tsval = weir_cookie_tsval(t->now_ms + weir_tcp_ts_offset(t, pkt->ip.dst, pkt->ip.src), &syn->h);
+        h.tsecr = syn->h.tsval;
+        if (syn->h.opts & WEIR_TCPOPT_WSCALE) {
+            h.opts |= WEIR_TCPOPT_WSCALE;
+            h.wscale = weir_tcp_wscale(l->rcvbuf);
+        }
+    }
+    l->cookies = 1;
+    l->cookie_ms = t->now_ms;
+    t->stats->syn_cookies_sent++;
+    send_alone(t, ifc, pkt->ip.dst, pkt->ip.src, &h);
+}
+
+/* Between half the limit and all of it, differently each second: were it constant, a stranger could count our
+ * answers on a connection of his own and learn whether his forgeries used any up (CVE-2016-5696). */
+static uint32_t challenge_budget(const struct weir_tcp *t)
+{
+    uint32_t n = t->conf->challenge_acks;
+    return n - (uint32_t)(weir_siphash_tuple(&t->key_port, t->now_ms, 0, 0, 0, 0) % (n / 2 + 1));
+}
+
 void weir_tcp_challenge(struct weir_tcp *t, struct weir_conn *c)
 {
     if (t->now_ms - t->challenge_ms >= 1000) {
         t->challenge_ms = t->now_ms;
-        t->challenge_left = t->conf->challenge_acks;
+        t->challenge_left = challenge_budget(t);
     }
     if (!t->challenge_left) {
         t->stats->drops[WEIR_DROP_RATE]++;
