@@ -2,7 +2,11 @@
  *
  * lwIP is initialised without its thread, so nothing but this loop calls it; its core-locking check allows
  * that. Timers run once a turn and are not counted. Its receive buffers are allocated inside the counted
- * sections, as Weir's are, and filled outside. */
+ * sections, as Weir's are, and filled outside.
+ *
+ * They are PBUF_RAM. Debian's library has a pool for PBUF_POOL whose cells hold 592 bytes while pbuf_alloc
+ * reckons with 1,536, so a frame of the MTU would be written past its cell. (glibc's netinet/tcp.h, included
+ * where the pools are made, defines TCP_MSS as 512.) Both kinds come from malloc there. */
 #include "bench.h"
 #include "bench_serve.h"
 
@@ -174,7 +178,7 @@ static err_t counted_init(struct netif *n)
 /* One frame comes in, in a buffer as a driver would take it. */
 static void input(const uint8_t *bytes, uint32_t n)
 {
-    struct pbuf *p = pbuf_alloc(PBUF_RAW, (u16_t)n, n <= FRAME_MAX ? PBUF_POOL : PBUF_RAM);
+    struct pbuf *p = pbuf_alloc(PBUF_RAW, (u16_t)n, PBUF_RAM);
     if (p == NULL) bench_die("lwIP has no memory");
     bench_pause();
     pbuf_take(p, bytes, (u16_t)n);
@@ -263,9 +267,9 @@ static void tap_open(void)
 /* A frame straight into lwIP's buffer; false: there is none. */
 static bool tap_input(void)
 {
-    struct pbuf *p = pbuf_alloc(PBUF_RAW, FRAME_MAX, PBUF_POOL);
+    struct pbuf *p = pbuf_alloc(PBUF_RAW, FRAME_MAX, PBUF_RAM);
     if (p == NULL) return false;
-    ssize_t n = p->len == FRAME_MAX ? read(tap_fd, p->payload, FRAME_MAX) : -1;
+    ssize_t n = read(tap_fd, p->payload, FRAME_MAX);
     if (n > 0) pbuf_realloc(p, (u16_t)n);
     if (n <= 0 || interface.input(p, &interface) != ERR_OK) pbuf_free(p);
     return n > 0;
