@@ -28,7 +28,6 @@
 #else
 #define RUNNING_ON_VALGRIND           0
 #define CALLGRIND_TOGGLE_COLLECT      ((void)0)
-#define CALLGRIND_ZERO_STATS          ((void)0)
 #define CALLGRIND_DUMP_STATS_AT(text) ((void)(text))
 #endif
 
@@ -62,7 +61,6 @@ void bench_pause(void)
 
 void bench_begin(void)
 {
-    CALLGRIND_ZERO_STATS;
     open_section = true;
     bench_resume();
 }
