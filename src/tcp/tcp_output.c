@@ -17,6 +17,14 @@ static void wait_for(struct weir_tcp *t, struct weir_conn *c, enum weir_send why
     weir_conn_block(t, c);
 }
 
+/* Whatever is sent lies in a record, and other connections may hold them all. */
+static enum sent no_record(struct weir_tcp *t, struct weir_conn *c)
+{
+    t->blocked_record = true;
+    weir_conn_block(t, c);
+    return BLOCKED;
+}
+
 /* What weir_tcp_segment's refusal means for the connection. */
 static enum sent refused(struct weir_tcp *t, struct weir_conn *c, enum weir_send why)
 {
@@ -51,6 +59,7 @@ static uint32_t whole_segments(uint32_t bytes, uint32_t mss)
 static enum sent send_syn(struct weir_tcp *t, struct weir_conn *c, bool again)
 {
     uint32_t none = 0;
+    if (!again && !weir_txlist_room(&c->tx, &t->mem)) return no_record(t, c);
     enum weir_send r = weir_tcp_segment(t, c, c->iss, &none, (uint8_t)(WEIR_TCP_SYN | flags_of(c)));
     if (r != WEIR_SEND_OK) return refused(t, c, r);
     if (again) {
@@ -157,10 +166,7 @@ static enum sent send_new(struct weir_tcp *t, struct weir_conn *c)
     uint32_t bytes;
     bool fin;
     if (!choose_new(t, c, &bytes, &fin)) return NOTHING;
-    if (!weir_txlist_room(&c->tx, &t->mem)) {
-        weir_conn_block(t, c);
-        return BLOCKED;
-    }
+    if (!weir_txlist_room(&c->tx, &t->mem)) return no_record(t, c);
     uint32_t seq = c->tx.nxt, asked = bytes;
     uint8_t flags = (uint8_t)(WEIR_TCP_ACK | (fin ? WEIR_TCP_FIN : 0));
     if (bytes && seq + bytes == c->sq.end) flags |= WEIR_TCP_PSH;
