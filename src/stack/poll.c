@@ -9,7 +9,7 @@
 
 #define TIMERS_A_PASS 256u
 #define NEVER         INT64_MAX
-#define ROOM_US       1000 /* until a device that had no room is asked again */
+#define ROOM_US       1000        /* until a device that had no room is asked again */
 #define SLEEP_MAX_US  86400000000 /* a day: the timing wheel must be told the time now and then */
 
 static void set_time(struct weir *w)

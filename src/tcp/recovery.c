@@ -38,8 +38,8 @@ void weir_tcp_dupack(struct weir_tcp *t, struct weir_conn *c)
         }
         return;
     }
-    /* RFC 6582 3.2 step 2, not again for losses of a window that was recovered, needs no comparison here: both
-     * flags stand until `recover` is acknowledged. */
+    /* RFC 6582 3.2 step 2, not again for losses of a window that was recovered, needs no comparison here:
+     * both flags stand until `recover` is acknowledged. */
     uint32_t flight = c->tx.nxt - c->tx.una - c->limited; /* RFC 5681 3.2 step 2 */
     t->stats->fast_recoveries++;
     weir_cc_newreno.lost(c, flight);

@@ -64,7 +64,7 @@ static inline void fx_pass_ms(uint32_t ms)
 /* TCP's tables, planned and placed as the stack does it, in memory that is full of rubbish before. */
 static inline void fx_open_tables(const struct weir_config *conf, uint64_t now_us)
 {
-    static const struct weir_sipkey keys[4] = {{1, 2}, {3, 4}, {5, 6}, {7, 8}};
+    static const struct weir_sipkey keys[WEIR_TCP_KEYS] = {{1, 2}, {3, 4}, {5, 6}, {7, 8}, {9, 10}};
     struct weir_carve carve;
     memset(&fx, 0, sizeof fx);
     fx.conf = *conf;

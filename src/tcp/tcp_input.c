@@ -31,8 +31,8 @@ static bool ts_input(struct weir_tcp *t, struct weir_conn *c, const struct weir_
 {
     if (!(c->flags & WEIR_C_TS) || (s->h.flags & WEIR_TCP_RST)) return true;
     if (!(s->h.opts & WEIR_TCPOPT_TS)) {
-        /* RFC 7323 3.2: dropped silently. But a SYN is challenged (RFC 5961 4), or a peer that begins anew without
-         * timestamps would never get through. */
+        /* RFC 7323 3.2: dropped silently. But a SYN is challenged (RFC 5961 4), or a peer that begins anew
+         * without timestamps would never get through. */
         if (s->h.flags & WEIR_TCP_SYN) return true;
     } else if (paws_ok(t, c, s)) {
         return true;

@@ -78,8 +78,9 @@ static enum sent send_lost(struct weir_tcp *t, struct weir_conn *c)
     if (wnd == 0 || room < weir_min_u32(end - seq, mss)) return NOTHING;
     uint32_t bytes = weir_min_u32(weir_min_u32(data, room), weir_min_u32(wnd, weir_tcp_segment_max(t, c)));
     if (bytes > mss && bytes < data) bytes -= bytes % mss;
-    bool fin =
-        bytes == data && c->sq.closed && until == c->sq.end && (weir_seq_lt(c->sq.end, end) || wnd > bytes);
+    /* The FIN goes along when it was lost too, or for the first time behind the last that was sent. */
+    bool fin_due = weir_seq_lt(c->sq.end, end) || (last && wnd > bytes);
+    bool fin = bytes == data && c->sq.closed && until == c->sq.end && fin_due;
     uint32_t asked = bytes;
     uint8_t flags = (uint8_t)(WEIR_TCP_ACK | (fin ? WEIR_TCP_FIN : 0) | (data ? WEIR_TCP_PSH : 0));
     enum weir_send r = weir_tcp_segment(t, c, seq, &bytes, flags);
@@ -191,7 +192,8 @@ void weir_tcp_output(struct weir_tcp *t, struct weir_conn *c)
     if (r != BLOCKED && (c->flags & WEIR_C_ACK_NOW) && c->state >= WEIR_TCP_SYN_RECEIVED) {
         uint32_t none = 0;
         enum weir_send s = weir_tcp_segment(t, c, weir_tcp_bare_seq(c), &none, WEIR_TCP_ACK);
-        /* Nobody answers an acknowledgement, so no timer counts: the peer's next segment asks for it again. */
+        /* Nobody answers an acknowledgement, so no timer counts: the peer's next segment asks for it again.
+         */
         if (s != WEIR_SEND_OK && s != WEIR_SEND_NO_ROUTE && s != WEIR_SEND_NO_NEIGH) wait_for(t, c, s);
     }
     if (r != BLOCKED) c->flags &= ~(uint32_t)WEIR_C_FORCE;

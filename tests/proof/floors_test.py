@@ -40,8 +40,8 @@ def instructions(proof, name, keep=False):
     if not shutil.which("valgrind"):
         return None
     out = proof.path("callgrind." + name)
-    before = ["env", "LD_PRELOAD=" + proof.library("openat2_lend"), "valgrind", "-q", "--tool=callgrind",
-              "--callgrind-out-file=" + out]
+    before = ["env", "LD_PRELOAD=" + proof.library("openat2_lend"), "valgrind", "--tool=callgrind",
+              "--log-file=" + proof.path("valgrind.log"), "--callgrind-out-file=" + out]
     transfer(proof, name, before=before)
     with open(out, encoding="utf-8") as f:
         total = int(re.search(r"^(?:summary|totals): (\d+)", f.read(), re.MULTILINE).group(1))
