@@ -80,7 +80,9 @@ static int next_pass(struct weir *w, int64_t *next_us)
         if (dev < (uint64_t)next) next = (int64_t)dev;
         handles += ifc->dev->ops->wait_handle(ifc->dev) >= 0;
     }
-    if (w->tcp.blocked_room && next > (int64_t)w->now_us + ROOM_US) next = (int64_t)w->now_us + ROOM_US;
+    /* Records come back in a poll mostly, but an application that aborts a connection gives them back too. */
+    bool again = w->tcp.blocked_room || (w->tcp.blocked_record && weir_cells_left(&w->tcp.mem.txrecs) > 0);
+    if (again && next > (int64_t)w->now_us + ROOM_US) next = (int64_t)w->now_us + ROOM_US;
     if (w->tcp.dirty_first || w->more) next = (int64_t)w->now_us;
     *next_us = next;
     return handles;
