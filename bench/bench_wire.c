@@ -1,0 +1,2 @@
+#include "bench.h"
+void bench_traffic_timed(const struct bench_options*o){(void)o;}
