@@ -28,9 +28,7 @@ _Noreturn void serve_tap_lwip(void (*ready)(void *ctx), void *ctx)
     bench_die("built without lwIP");
 }
 
-void bench_lwip_cell(void)
-{
-}
+void bench_lwip_cell(void) {}
 
 void *bench_lwip_pbuf(uint16_t bytes)
 {

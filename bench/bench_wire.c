@@ -1,2 +1,5 @@
 #include "bench.h"
-void bench_traffic_timed(const struct bench_options*o){(void)o;}
+void bench_traffic_timed(const struct bench_options *o)
+{
+    (void)o;
+}
