@@ -265,9 +265,9 @@ static int body_iov(const struct weir_httpconn *c, struct weir_iov *iov)
 }
 
 /* Counts what was written, by where it lies and not by what we meant. */
-static void count_bytes(struct weir_site *s, const struct weir_iov *iov, size_t taken)
+static void count_bytes(struct weir_site *s, const struct weir_iov *iov, int n, size_t taken)
 {
-    for (; taken > 0; iov++) {
+    for (; n > 0 && taken > 0; n--, iov++) {
         size_t part = iov->len < taken ? iov->len : taken;
         *(weir_zsize(s->w, iov->base) >= iov->len ? &s->file_bytes_ref : &s->file_bytes_copied) += part;
         taken -= part;
@@ -295,9 +295,10 @@ static enum outcome do_body(struct weir_site *s, struct weir_httpconn *c)
         if (got < 0) return got == WEIR_ENOMEM ? STARVED : conn_end(s, c, WEIR_CLOSE_ABORT);
         c->deadline_us = s->now_us + WEIR_HTTPCONN_STALL_US;
     }
-    ptrdiff_t taken = weir_writev(s->w, c->id, iov, body_iov(c, iov));
+    int n = body_iov(c, iov);
+    ptrdiff_t taken = weir_writev(s->w, c->id, iov, n);
     if (taken < 0) return blocked(s, c, taken);
-    count_bytes(s, iov, (size_t)taken);
+    count_bytes(s, iov, n, (size_t)taken);
     moved(s, c);
     move_on(s, c, (size_t)taken);
     return c->pos == c->end ? reply_done(s, c) : GO;

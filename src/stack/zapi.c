@@ -18,14 +18,26 @@ int weir_zalloc_wait(struct weir *w, size_t len)
     return 0;
 }
 
-/* Hysteresis: a thirty-second of the class is free again above the application's floor. */
-bool weir_memory_event(struct weir *w, struct weir_event *ev)
+/* Classes that are waited for and can be had. Hysteresis: a thirty-second of the class is free again above
+ * the application's floor. */
+static uint32_t classes_back(const struct weir *w)
 {
     uint32_t back = 0;
-    for (unsigned c = 0; c < w->z.classes; c++) {
+    for (unsigned c = 0; w->zwait >> c; c++) {
         uint32_t n = w->z.cls[c].count / 32;
         if ((w->zwait & 1u << c) && weir_zpool_can(&w->z, c, WEIR_TAKE_APP, n ? n : 1)) back |= 1u << c;
     }
+    return back;
+}
+
+bool weir_memory_due(const struct weir *w)
+{
+    return classes_back(w) != 0;
+}
+
+bool weir_memory_event(struct weir *w, struct weir_event *ev)
+{
+    uint32_t back = classes_back(w);
     if (!back) return false;
     w->zwait &= ~back;
     *ev = (struct weir_event){.id = 0, .mask = WEIR_EV_MEMORY, .user = back};

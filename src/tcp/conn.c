@@ -306,7 +306,7 @@ void weir_listener_event(struct weir_tcp *t, struct weir_listener *l)
 void weir_tcp_unblock(struct weir_tcp *t)
 {
     uint32_t at = t->blocked_first;
-    t->blocked_room = false;
+    t->blocked_room = t->blocked_record = false;
     t->blocked_first = t->blocked_last = 0;
     while (at) {
         struct weir_conn *c = &t->conn[at - 1];

@@ -177,7 +177,8 @@ struct weir_tcp {
     uint32_t dirty_first, dirty_last;
     uint32_t ready_first, ready_last, lis_ready;
     uint32_t blocked_first, blocked_last;
-    bool blocked_room; /* one of them waits for the device or a header block, and nobody tells when */
+    bool blocked_room;   /* one of them waits for the device or a header block, and nobody tells when */
+    bool blocked_record; /* one of them waits for a transmit record */
     uint32_t memwait_first, memwait_last;
 
     struct weir_sipkey key_table, key_isn, key_port, key_ts, key_cookie;

@@ -17,6 +17,14 @@ static void wait_for(struct weir_tcp *t, struct weir_conn *c, enum weir_send why
     weir_conn_block(t, c);
 }
 
+/* Whatever is sent lies in a record, and other connections may hold them all. */
+static enum sent no_record(struct weir_tcp *t, struct weir_conn *c)
+{
+    t->blocked_record = true;
+    weir_conn_block(t, c);
+    return BLOCKED;
+}
+
 /* What weir_tcp_segment's refusal means for the connection. */
 static enum sent refused(struct weir_tcp *t, struct weir_conn *c, enum weir_send why)
 {
@@ -42,9 +50,16 @@ static uint32_t window_left(const struct weir_conn *c, uint32_t seq)
     return weir_seq_lt(seq, edge) ? edge - seq : 0;
 }
 
+/* mss is never 0, which an analyser of this file alone can't see. */
+static uint32_t whole_segments(uint32_t bytes, uint32_t mss)
+{
+    return mss ? bytes - bytes % mss : bytes;
+}
+
 static enum sent send_syn(struct weir_tcp *t, struct weir_conn *c, bool again)
 {
     uint32_t none = 0;
+    if (!again && !weir_txlist_room(&c->tx, &t->mem)) return no_record(t, c);
     enum weir_send r = weir_tcp_segment(t, c, c->iss, &none, (uint8_t)(WEIR_TCP_SYN | flags_of(c)));
     if (r != WEIR_SEND_OK) return refused(t, c, r);
     if (again) {
@@ -77,7 +92,7 @@ static enum sent send_lost(struct weir_tcp *t, struct weir_conn *c)
     }
     if (wnd == 0 || room < weir_min_u32(end - seq, mss)) return NOTHING;
     uint32_t bytes = weir_min_u32(weir_min_u32(data, room), weir_min_u32(wnd, weir_tcp_segment_max(t, c)));
-    if (bytes > mss && bytes < data) bytes -= bytes % mss;
+    if (bytes > mss && bytes < data) bytes = whole_segments(bytes, mss);
     /* The FIN goes along when it was lost too, or for the first time behind the last that was sent. */
     bool fin_due = weir_seq_lt(c->sq.end, end) || (last && wnd > bytes);
     bool fin = bytes == data && c->sq.closed && until == c->sq.end && fin_due;
@@ -135,7 +150,7 @@ static bool choose_new(struct weir_tcp *t, const struct weir_conn *c, uint32_t *
         room = weir_max_u32(room, mss);
     }
     uint32_t n = weir_min_u32(weir_min_u32(avail, wnd), weir_min_u32(room, weir_tcp_segment_max(t, c)));
-    if (n > mss && (n < avail || tail_waits(c))) n -= n % mss;
+    if (n > mss && (n < avail || tail_waits(c))) n = whole_segments(n, mss);
     *bytes = n;
     *fin = c->sq.closed && n == avail && wnd > n;
     if (n == 0 && !*fin) return false;
@@ -151,10 +166,7 @@ static enum sent send_new(struct weir_tcp *t, struct weir_conn *c)
     uint32_t bytes;
     bool fin;
     if (!choose_new(t, c, &bytes, &fin)) return NOTHING;
-    if (!weir_txlist_room(&c->tx, &t->mem)) {
-        weir_conn_block(t, c);
-        return BLOCKED;
-    }
+    if (!weir_txlist_room(&c->tx, &t->mem)) return no_record(t, c);
     uint32_t seq = c->tx.nxt, asked = bytes;
     uint8_t flags = (uint8_t)(WEIR_TCP_ACK | (fin ? WEIR_TCP_FIN : 0));
     if (bytes && seq + bytes == c->sq.end) flags |= WEIR_TCP_PSH;

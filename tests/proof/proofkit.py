@@ -220,7 +220,7 @@ class Proof:
     def path(self, name):
         return os.path.join(self.tmp, name)
 
-    def library(self, name):
+    def helper(self, name):
         """A preloadable helper that the build made."""
         return os.path.join(self.libs, "lib%s.so" % name)
 
