@@ -288,7 +288,7 @@ static void some_in_a_row(void **state)
 /* Nothing can be had for a time, beginning everywhere in the busy part of the session. */
 static void all_for_a_time(void **state)
 {
-    static const uint64_t for_us[] = {2000, 60000, 700000, 3000000};
+    static const uint64_t for_us[] = {2000, 60000, 300000, 1500000};
     (void)state;
     for (size_t i = 0; i < KINDS; i++) {
         for (size_t k = 0; k < sizeof for_us / sizeof for_us[0]; k++) {
