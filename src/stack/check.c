@@ -1,8 +1,9 @@
-/* check.c: what a configuration may say. Every option stands once in the table with its range; what one
- * option demands of another follows. A refusal is one sentence that names the option and a value that would
- * do. */
+/* check.c: what a configuration may say. Every option stands once in the table with its range and the option
+ * that it must reach, if there is one; what the zbufs must satisfy follows. A refusal is one sentence that
+ * names the option and a value that would do. */
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/text.h"
 #include "stack/stack.h"
 
@@ -10,16 +11,20 @@ struct range {
     const char *name;
     uint32_t min, max;
     size_t offset;
+    size_t reach; /* offset of an option that this one may not be below; that of this one: none */
+    const char *because;
 };
 
-#define OPTION(name, min, max)                                                                               \
-    {                                                                                                        \
-#name, min, max, offsetof(struct weir_config, name)                                                  \
-    }
+/* clang-format off */
+#define AT(name) offsetof(struct weir_config, name)
+#define OPTION(name, min, max) {#name, min, max, AT(name), AT(name), ""}
+#define OPTION_REACHES(name, min, max, other, because) {#name, min, max, AT(name), AT(other), because}
+/* clang-format on */
+/* What is to be reached stands before what must reach it. */
 static const struct range ranges[] = {
-    OPTION(pbufs, 16, 1u << 24),
-    OPTION(txrecs, 4, 1u << 24),
     OPTION(conns, 1, 1u << 20),
+    OPTION_REACHES(pbufs, 16, 1u << 24, conns, "below conns, so some connections could never carry data"),
+    OPTION_REACHES(txrecs, 4, 1u << 24, conns, "below conns, so a connection could not even send its SYN"),
     OPTION(listeners, 0, 4096),
     OPTION(timewait, 0, 1u << 20),
     OPTION(rcvbuf_bytes, 2048, 0x3fffffff),
@@ -27,7 +32,8 @@ static const struct range ranges[] = {
     OPTION(pbufs_conn, 4, 65535),
     OPTION(txrecs_conn, 2, 65535),
     OPTION(ooo_conn, 0, 65535),
-    OPTION(app_hold_bytes, 2048, 0xffffffff),
+    OPTION_REACHES(app_hold_bytes, 2048, 0xffffffff, rcvbuf_bytes,
+                   "below rcvbuf_bytes, so one full receive buffer could not be lent"),
     OPTION(ifaces, 1, WEIR_IFACES_MAX),
     OPTION(neighbours, 2, 65536),
     OPTION(neigh_queue, 0, 16),
@@ -46,10 +52,10 @@ static const struct range ranges[] = {
     OPTION(icmp_errors, 1, 100000),
 };
 
-static uint32_t value_of(const struct weir_config *conf, const struct range *r)
+static uint32_t value_at(const struct weir_config *conf, size_t offset)
 {
     uint32_t v;
-    memcpy(&v, (const char *)conf + r->offset, sizeof v);
+    memcpy(&v, (const char *)conf + offset, sizeof v);
     return v;
 }
 
@@ -96,21 +102,18 @@ static bool check_zbufs(const struct weir_config *conf, struct weir_plan *plan)
     return true;
 }
 
+static bool check_range(const struct weir_config *conf, const struct range *r, struct weir_plan *plan)
+{
+    uint32_t v = value_at(conf, r->offset), least = r->min, other = value_at(conf, r->reach);
+    if (r->reach != r->offset) least = weir_max_u32(least, other);
+    if (v < r->min) return refuse(plan, r->name, v, "below its minimum", least);
+    if (v > r->max) return refuse(plan, r->name, v, "above its maximum", r->max);
+    return v >= least || refuse(plan, r->name, v, r->because, least);
+}
+
 bool weir_check_config(const struct weir_config *conf, struct weir_plan *plan)
 {
-    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
-        uint32_t v = value_of(conf, &ranges[i]);
-        if (v < ranges[i].min) return refuse(plan, ranges[i].name, v, "below its minimum", ranges[i].min);
-        if (v > ranges[i].max) return refuse(plan, ranges[i].name, v, "above its maximum", ranges[i].max);
-    }
-    if (conf->txrecs < conf->conns)
-        return refuse(plan, "txrecs", conf->txrecs,
-                      "below conns, so a connection could not even send its SYN", conf->conns);
-    if (conf->pbufs < conf->conns)
-        return refuse(plan, "pbufs", conf->pbufs, "below conns, so some connections could never carry data",
-                      conf->conns);
-    if (conf->app_hold_bytes < conf->rcvbuf_bytes)
-        return refuse(plan, "app_hold_bytes", conf->app_hold_bytes,
-                      "below rcvbuf_bytes, so one full receive buffer could not be lent", conf->rcvbuf_bytes);
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
+        if (!check_range(conf, &ranges[i], plan)) return false;
     return check_zbufs(conf, plan);
 }
