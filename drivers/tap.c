@@ -220,6 +220,15 @@ static unsigned tap_rx_unpost(struct weir_netdev *dev, void **addr, unsigned n)
 
 /* ---- receive ---- */
 
+/* Somebody has removed the interface. The handle would be readable for ever, so it goes; the buffers stay
+ * posted until they are taken back. */
+static void gone(struct weir_tap *t)
+{
+    close(t->fd);
+    t->fd = -1;
+    (void)fail(t, WEIR_ENODEV, "%s was removed while in use: start again to make it anew.", t->ifname);
+}
+
 /* One read into the whole ladder: bytes of the frame, 0 for one that had to be dropped, -1 when there is
  * none. */
 static ssize_t read_frame(struct weir_tap *t, struct virtio_net_hdr *h)
@@ -231,9 +240,12 @@ static ssize_t read_frame(struct weir_tap *t, struct virtio_net_hdr *h)
         if (t->tail[i].addr) iov[n++] = (struct iovec){t->tail[i].addr, t->tail[i].bytes};
     t->dev.calls_in++;
     ssize_t got = readv(t->fd, iov, n);
-    if (got < 0) return -1;
+    if (got < 0) {
+        if (errno == EBADFD) gone(t);
+        return -1;
+    }
     got -= VNET_BYTES;
-    if (got >= (ssize_t)ETHER_BYTES && got < (ssize_t)(first->bytes + t->tail_bytes)) return got;
+    if (got >= (ssize_t)ETHER_BYTES && (size_t)got < (size_t)first->bytes + t->tail_bytes) return got;
     t->dev.rx_dropped++;
     return 0;
 }
@@ -510,8 +522,7 @@ static int tap_open(struct weir_netdev *dev, const struct weir_netdev_env *env)
 static void tap_close(struct weir_netdev *dev)
 {
     struct weir_tap *t = tap_of(dev);
-    if (t->fd < 0) return;
-    close(t->fd);
+    if (t->fd >= 0) close(t->fd);
     t->fd = -1;
     t->n_first = t->tail_bytes = 0;
     memset(t->tail, 0, sizeof t->tail);
@@ -589,5 +600,6 @@ int weir_tap_init(struct weir_tap *t, const char *ifname, const char *host_cidr,
         .link = WEIR_LINK_ETHER,
         .offloads = offload ? ALL_OFFLOADS : 0,
     };
+    t->offered = t->dev.caps.offloads;
     return 0;
 }

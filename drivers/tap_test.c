@@ -11,6 +11,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
 #include <poll.h>
@@ -418,6 +419,49 @@ static void test_persistent_device_stays(void **state)
     assert_int_equal(ioctl(tap.fd, TUNSETPERSIST, 0), 0);
 }
 
+static void remove_interface(void)
+{
+    struct {
+        struct nlmsghdr head;
+        struct ifinfomsg info;
+    } ask = {.head = {.nlmsg_len = sizeof ask,
+                      .nlmsg_type = RTM_DELLINK,
+                      .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
+             .info = {.ifi_index = (int)if_nametoindex(IFACE)}};
+    char answer[256];
+    int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+    assert_true(fd >= 0);
+    assert_int_equal(send(fd, &ask, sizeof ask, 0), (ssize_t)sizeof ask);
+    assert_true(recv(fd, answer, sizeof answer, 0) > 0);
+    close(fd);
+    assert_int_equal(if_nametoindex(IFACE), 0);
+}
+
+/* Its handle would be readable for ever: whoever waits for it would spin. */
+static void test_removed_while_open(void **state)
+{
+    (void)state;
+    open_tap(1);
+    post();
+    struct weir_frame f;
+    void *addr[256];
+    struct pollfd wait = {.fd = tap.dev.ops->wait_handle(&tap.dev), .events = POLLIN};
+    remove_interface();
+    assert_int_equal(poll(&wait, 1, 0), 1);
+    assert_int_equal(tap.dev.ops->rx_burst(&tap.dev, &f, 1), 0);
+    assert_non_null(strstr(tap.dev.error, "was removed"));
+    assert_true(tap.dev.ops->wait_handle(&tap.dev) < 0);
+    assert_int_equal(poll(&wait, 1, 0), 1);
+    assert_int_equal(wait.revents, POLLNVAL); /* nothing stays open */
+    assert_int_equal(tap.dev.ops->rx_burst(&tap.dev, &f, 1), 0);
+    assert_int_equal(tap.dev.ops->tx_room(&tap.dev), 0);
+    assert_true(tap.dev.ops->rx_unpost(&tap.dev, addr, 256) > 0);
+    tap.dev.ops->close(&tap.dev);
+    assert_int_equal(tap.dev.caps.offloads, ALL);
+    open_tap(1);
+    assert_string_equal(tap.dev.error, "");
+}
+
 /* ---- in a child, since rights and mounts don't come back ---- */
 
 static int open_in_child(int (*before)(void), const char *says)
@@ -482,6 +526,7 @@ int main(void)
         TAP_TEST(test_busy_name),
         TAP_TEST(test_overlapping_network),
         TAP_TEST(test_persistent_device_stays),
+        TAP_TEST(test_removed_while_open),
         TAP_TEST(test_no_rights),
         TAP_TEST(test_no_device),
     };

@@ -15,7 +15,7 @@ static const char *program;
 static void on_signal(int number)
 {
     example_stopping = number;
-    weir_wake(instance);
+    weir_wake(instance); /* NOLINT(bugprone-signal-handler): made to be called from anywhere */
 }
 
 static _Noreturn void end(int status, const char *what, const char *why)

@@ -78,5 +78,20 @@ bytes=$(ledger "$ledger" tx_bytes_ref)
 hits=$(ledger "$ledger" chunk_hits)
 [ "$hits" -gt 0 ] || fail "no buffer served two connections"
 if ip link show weir0 >/dev/null 2>&1; then fail 'the device is still there'; fi
+
+# A start that fails touches no file.
+echo kept >"$tmp/trace.pcap"
+status=0
+"$weir" serve --dev tap:lo --addr "$net.2/24" --trace "$tmp/trace.pcap" 2>"$tmp/why" || status=$?
+equal 'the status of a start that fails' "$status" 1
+equal 'its lines' "$(wc -l <"$tmp/why")" 1
+equal 'the file of its trace' "$(cat "$tmp/trace.pcap")" kept
+
+# An interface that somebody removes ends the server.
+start removed "$weir" serve --dev tap:weir0 --addr "$net.2/24" --host "$net.1/24" --root "$tmp/root" --json
+ip link delete weir0
+status=0
+wait "$started" || status=$?
+equal 'the status without its interface' "$status" 1
 calls=$(ledger "$ledger" system_calls)
 echo "passed: $bytes bytes by reference, $((calls / (bytes >> 20))) system calls a MiB, mean frame $(ledger "$ledger" mean_frame_bytes) bytes"

@@ -239,7 +239,7 @@ static void enlist(struct simnet *n, int side, weir_id id, struct simend *e)
 void simnet_join(struct simnet *n, int from, const struct weir_opts *o, struct simend *client,
                  struct simend *server)
 {
-    struct weir_addr to, peer;
+    struct weir_addr to, peer = {0};
     weir_id id = 0;
     uint64_t until = n->sim.now_us + 120 * (uint64_t)SECOND_US;
     int r = WEIR_EAGAIN;

@@ -25,8 +25,9 @@ int weir_mapping_open(struct weir_mapping *m, uint64_t bytes, uint32_t align_byt
     memset(m, 0, sizeof(*m));
     if (bytes == 0 || bytes > SIZE_MAX - 2 * align) return -1;
     m->raw_bytes = (size_t)bytes + align;
-    m->raw =
-        mmap(NULL, m->raw_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    /* Not MAP_NORESERVE: what the machine can't have is to be refused here, not to end in the kernel's
+     * killer. */
+    m->raw = mmap(NULL, m->raw_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m->raw == MAP_FAILED) {
         m->raw = NULL;
         return -1;
@@ -52,25 +53,22 @@ void weir_mapping_close(struct weir_mapping *m)
 
 /* ---- devices ---- */
 
+/* The file is made at the first write, which comes when the device is there: where the start fails before, no
+ * file is left, and none is emptied. */
 static int sink(void *ctx, const void *bytes, size_t n)
 {
-    return fwrite(bytes, 1, n, ctx) == n ? 0 : WEIR_EIO;
-}
-
-static int open_trace_file(struct weir_bringup *b, const char *path)
-{
-    if (path == NULL) return 0;
-    b->trace_file = fopen(path, "we");
-    if (b->trace_file != NULL) return 0;
-    snprintf(b->why, sizeof(b->why), "--trace %s: %s", path, strerror(errno));
-    return -1;
+    struct weir_bringup *b = ctx;
+    if (b->trace_file == NULL) b->trace_file = fopen(b->trace_path, "we");
+    if (b->trace_file != NULL && fwrite(bytes, 1, n, b->trace_file) == n) return 0;
+    b->trace_error = errno;
+    return WEIR_EIO;
 }
 
 static struct weir_netdev *stack_devices(struct weir_bringup *b, const struct weir_options *o)
 {
     struct weir_netdev *dev = &b->tap.dev;
-    if (b->trace_file != NULL) {
-        weir_trace_init(&b->trace, dev, &b->lin.plat, sink, b->trace_file);
+    if (b->trace_path != NULL) {
+        weir_trace_init(&b->trace, dev, &b->lin.plat, sink, b);
         dev = &b->trace.dev;
     }
     if (o->has_fault) {
@@ -84,6 +82,10 @@ static int attach(struct weir_bringup *b, const struct weir_options *o)
 {
     struct weir_netdev *dev = stack_devices(b, o);
     int e = weir_attach(b->w, dev, &o->addr);
+    if (b->trace_error != 0) {
+        snprintf(b->why, sizeof(b->why), "--trace %s: %s", b->trace_path, strerror(b->trace_error));
+        return -1;
+    }
     if (e == 0) return 0;
     const char *told = dev->error[0] != '\0' ? dev->error : b->tap.dev.error;
     if (told[0] != '\0')
@@ -127,7 +129,8 @@ static int prepare(struct weir_bringup *b, const struct weir_options *o)
     }
     b->plat_open = true;
     b->conf.plat = &b->lin.plat;
-    return open_trace_file(b, o->trace);
+    b->trace_path = o->trace;
+    return 0;
 }
 
 int weir_bringup_open(struct weir_bringup *b, const struct weir_options *o)
@@ -143,8 +146,11 @@ int weir_bringup_close(struct weir_bringup *b)
     int held = b->w != NULL ? weir_stop(b->w) : 0;
     b->w = NULL;
     weir_mapping_close(&b->mapping);
-    if (b->trace_file != NULL && fclose(b->trace_file) != 0)
-        fprintf(stderr, "weir: the trace is not whole: %s\n", strerror(errno));
+    if (b->trace_file != NULL) {
+        if (fclose(b->trace_file) != 0 && b->trace_error == 0) b->trace_error = errno;
+        if (b->trace_error != 0)
+            fprintf(stderr, "weir: the trace is not whole: %s\n", strerror(b->trace_error));
+    }
     b->trace_file = NULL;
     if (b->plat_open) weir_linux_close(&b->lin);
     b->plat_open = false;

@@ -26,7 +26,9 @@ struct weir_bringup {
     struct weir_tap tap;
     struct weir_trace trace;
     struct weir_fault fault;
+    const char *trace_path; /* NULL: no trace */
     FILE *trace_file;
+    int trace_error; /* errno of its opening or of a write */
     struct weir_config conf;
     struct weir_plan plan;
     struct weir_mapping mapping;

@@ -48,7 +48,8 @@ static int open_beneath(int root, const char *path, uint64_t *calls)
         fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
         if (fd >= 0 || (errno != EAGAIN && errno != EINTR)) break;
     }
-    if (fd < 0 && errno == ENOSYS) return walk_beneath(root, path, calls);
+    /* EPERM comes from filters older than the call, as of containers. */
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM)) return walk_beneath(root, path, calls);
     return (int)fd;
 }
 
@@ -91,6 +92,7 @@ struct weir_file_key weir_file_key_of(const struct stat *st)
         .dev = (uint64_t)st->st_dev,
         .ino = (uint64_t)st->st_ino,
         .mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
+        .ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec,
         .size = (uint64_t)st->st_size,
     };
     return key;
@@ -98,7 +100,8 @@ struct weir_file_key weir_file_key_of(const struct stat *st)
 
 bool weir_file_key_same(const struct weir_file_key *a, const struct weir_file_key *b)
 {
-    return a->dev == b->dev && a->ino == b->ino && a->mtime_ns == b->mtime_ns && a->size == b->size;
+    return a->dev == b->dev && a->ino == b->ino && a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns &&
+           a->size == b->size;
 }
 
 void weir_file_close(struct weir_file *f)

@@ -11,10 +11,11 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-/* What a file's bytes are known by: they are taken to be the same as long as these are. */
+/* What a file's bytes are known by: they are taken to be the same as long as these are. The time of the last
+ * change of the inode stands in, since whoever writes can put the other back. */
 struct weir_file_key {
     uint64_t dev, ino;
-    int64_t mtime_ns;
+    int64_t mtime_ns, ctime_ns;
     uint64_t size;
 };
 

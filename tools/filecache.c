@@ -18,8 +18,8 @@
  * one gives nothing back now but later, when it is acknowledged; then a whole run is freed, so that the
  * memory event comes although the pool waits for more than one zbuf before it tells, and the caller waits.
  *
- * Identity. A piece is found by (dev, inode, mtime, size, offset). It is shared only if the file looks the
- * same after it was read as it did before, and if it's old enough that a change would show in mtime.
+ * Identity. A piece is found by (dev, inode, mtime, ctime, size, offset). It is shared only if the file looks
+ * the same after it was read as it did before, and if it's old enough that a change would show in mtime.
  * Rejected: a checksum per piece (reads every byte once more), inotify (a watch for each file, and late). */
 #include "filecache.h"
 

@@ -12,7 +12,7 @@ static int pool_busy(const struct weir *w, const void *data);
 #define weir_zalloc_wait pool_wait
 #define weir_zfree       pool_free
 #define weir_zbusy       pool_busy
-#include "filecache.c"
+#include "filecache.c" /* NOLINT(bugprone-suspicious-include): over a pool of the test's */
 
 #include "base/test_seed.h"
 
@@ -335,13 +335,39 @@ static void shrunk(void **state)
 static void young_is_not_shared(void **state)
 {
     struct world *w = *state;
-    struct weir_chunk *k[1];
+    struct weir_chunk *k[1] = {NULL};
     rewrite(w, 0, 100, true);
     look(&w->file[0]);
     assert_int_equal(weir_filecache_take(&w->c, &w->file[0].f, 0, 100, NOW_NS, k, 1), 1);
+    if (k[0] == NULL) {
+        fail_msg("no chunk, though one was told");
+        return;
+    }
     assert_false(k[0]->shared);
     weir_filecache_put(&w->c, k[0]);
     assert_null(find(&w->c, &w->file[0].f.key, 0));
+    check_world(w);
+}
+
+/* Other bytes under the old time, as by a program that puts the time back. */
+static void same_time_is_not_same(void **state)
+{
+    struct world *w = *state;
+    struct testfile *t = &w->file[0];
+    struct weir_file_key old = t->f.key;
+    struct weir_chunk *k[1];
+    assert_int_equal(weir_filecache_take(&w->c, &t->f, 0, CHUNK, NOW_NS, k, 1), 1);
+    assert_true(k[0]->shared);
+    weir_filecache_put(&w->c, k[0]);
+    do { /* until the system's clock for files has moved on */
+        t->version--;
+        rewrite(w, 0, t->bytes, false);
+        look(t);
+    } while (t->f.key.ctime_ns == old.ctime_ns);
+    assert_true(t->f.key.mtime_ns == old.mtime_ns && t->f.key.size == old.size);
+    assert_int_equal(weir_filecache_take(&w->c, &t->f, 0, CHUNK, NOW_NS, k, 1), 1);
+    assert_int_equal(w->c.reads, 2);
+    weir_filecache_put(&w->c, k[0]);
     check_world(w);
 }
 
@@ -370,6 +396,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(oldest_goes_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(shrunk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(young_is_not_shared, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(same_time_is_not_same, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_shortage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(random_use, set_up, tear_down),
     };

@@ -87,10 +87,12 @@ static void begin_value(struct weir_http_reader *r)
     r->slot = slot_of(r);
     if (r->slot == SLOT_HOST) r->hosts++;
     if (r->slot == SLOT_NONE_MATCH) r->request.if_none_match = true;
-    if (r->slot < WEIR_HTTP_KEPT && r->request.value[r->slot][0] != '\0') {
-        r->request.value[r->slot][0] = '\0'; /* given twice: no way to tell which is meant */
-        r->slot = SLOT_OTHER;
-    }
+    if (r->slot >= WEIR_HTTP_KEPT) return;
+    r->request.value[r->slot][0] = '\0';
+    if (r->given[r->slot])
+        r->slot = SLOT_OTHER; /* twice: no way to tell which is meant */
+    else
+        r->given[r->slot] = true;
 }
 
 static int on_value(http_parser *p, const char *at, size_t n)
@@ -115,7 +117,9 @@ static bool has_body(const http_parser *p)
     return (p->flags & F_CHUNKED) != 0 || (p->content_length > 0 && p->content_length != UINT64_MAX);
 }
 
-/* The head is whole: whatever refuses the request is known. A body that need not be read isn't. */
+/* The head is whole: whatever refuses the request is known. A body that need not be read isn't, and a chunked
+ * one never: nothing here has a use for it, and two readers that see its end at different places (an
+ * extension with a lone LF in it) are how a request is hidden from the one in front. */
 static int on_head(http_parser *p)
 {
     struct weir_http_reader *r = p->data;
@@ -131,21 +135,11 @@ static int on_head(http_parser *p)
         refuse(r, 400);
     else if (p->content_length != UINT64_MAX && p->content_length > WEIR_HTTP_BODY_MAX)
         refuse(r, 413);
-    if (q->status == 0 || !has_body(p)) return 0;
+    bool chunked = (p->flags & F_CHUNKED) != 0;
+    if (chunked && q->http10) refuse(r, 400); /* RFC 9112 6.1 */
+    if (!has_body(p) || (q->status == 0 && !chunked)) return 0;
     q->keep_alive = false; /* the body stands between us and the next request */
     return 1;
-}
-
-static int on_body(http_parser *p, const char *at, size_t n)
-{
-    struct weir_http_reader *r = p->data;
-    (void)at;
-    r->body_bytes += n;
-    if (r->body_bytes <= WEIR_HTTP_BODY_MAX) return 0;
-    refuse(r, 413);
-    r->request.keep_alive = false;
-    r->done = true;
-    return -1;
 }
 
 static int on_complete(http_parser *p)
@@ -161,7 +155,6 @@ static const http_parser_settings settings = {
     .on_header_field = on_field,
     .on_header_value = on_value,
     .on_headers_complete = on_head,
-    .on_body = on_body,
     .on_message_complete = on_complete,
 };
 
@@ -175,7 +168,7 @@ void weir_http_reader_init(struct weir_http_reader *r)
     for (int i = 0; i < WEIR_HTTP_KEPT; i++)
         r->request.value[i][0] = '\0';
     r->name_bytes = r->value_bytes = r->hosts = 0;
-    r->body_bytes = 0;
+    memset(r->given, 0, sizeof(r->given));
     r->slot = SLOT_OTHER;
     r->in_value = r->begun = r->done = false;
     http_parser_init(&r->parser, HTTP_REQUEST);
@@ -203,7 +196,7 @@ size_t weir_http_feed(struct weir_http_reader *r, const char *bytes, size_t n)
     if (r->done || n == 0) return 0;
     size_t taken = http_parser_execute(&r->parser, &settings, bytes, n);
     enum http_errno e = HTTP_PARSER_ERRNO(&r->parser);
-    if (e != HPE_OK && e != HPE_PAUSED && !(r->done && e == HPE_CB_body)) {
+    if (e != HPE_OK && e != HPE_PAUSED) {
         refuse(r, status_of(r));
         r->request.keep_alive = false;
         r->done = true;

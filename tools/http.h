@@ -42,11 +42,11 @@ struct weir_http_reader {
     struct weir_http_request request;
     char name[WEIR_HTTP_NAME_MAX];
     uint32_t name_bytes, value_bytes;
-    uint64_t body_bytes;
-    int slot;       /* where the value goes that is being read, see http.c */
-    uint32_t hosts; /* Host headers seen */
-    bool in_value;  /* a value was the last thing read */
-    bool begun;     /* a byte of the request has come */
+    bool given[WEIR_HTTP_KEPT]; /* headers seen */
+    int slot;                   /* where the value goes that is being read, see http.c */
+    uint32_t hosts;             /* Host headers seen */
+    bool in_value;              /* a value was the last thing read */
+    bool begun;                 /* a byte of the request has come */
     bool done;
 };
 

@@ -170,6 +170,14 @@ static void choose_bytes(struct weir_httpconn *c, struct weir_http_reply *r)
     }
 }
 
+/* A reply has moved on: patience begins anew. */
+static void moved(struct weir_site *s, struct weir_httpconn *c)
+{
+    c->moved_us = s->now_us;
+    c->deadline_us = s->now_us + WEIR_HTTPCONN_LOOK_US;
+    c->queued = UINT32_MAX;
+}
+
 /* The whole answer to a request that has been read: its head, and what of which file follows. */
 static void answer(struct weir_site *s, struct weir_httpconn *c)
 {
@@ -186,7 +194,7 @@ static void answer(struct weir_site *s, struct weir_httpconn *c)
     c->out_off = 0;
     c->out_len = (uint32_t)weir_http_reply(c->out, sizeof(c->out), &r);
     c->state = WEIR_HTTPCONN_HEAD;
-    c->deadline_us = s->now_us + WEIR_HTTPCONN_STALL_US;
+    moved(s, c);
     s->requests++;
 }
 
@@ -200,7 +208,7 @@ static enum outcome reply_done(struct weir_site *s, struct weir_httpconn *c)
     if (weir_shutdown(s->w, c->id) != 0) return conn_end(s, c, WEIR_CLOSE_ABORT);
     c->state = WEIR_HTTPCONN_LINGER;
     c->lingered = 0;
-    c->deadline_us = s->now_us + WEIR_HTTPCONN_LINGER_US;
+    moved(s, c);
     return GO;
 }
 
@@ -233,7 +241,7 @@ static enum outcome do_head(struct weir_site *s, struct weir_httpconn *c)
 {
     ptrdiff_t n = weir_write(s->w, c->id, c->out + c->out_off, c->out_len - c->out_off);
     if (n < 0) return blocked(s, c, n);
-    c->deadline_us = s->now_us + WEIR_HTTPCONN_STALL_US;
+    moved(s, c);
     c->out_off += (uint32_t)n;
     if (c->out_off < c->out_len) return GO;
     if (c->pos == c->end) return reply_done(s, c);
@@ -257,9 +265,9 @@ static int body_iov(const struct weir_httpconn *c, struct weir_iov *iov)
 }
 
 /* Counts what was written, by where it lies and not by what we meant. */
-static void count_bytes(struct weir_site *s, const struct weir_iov *iov, size_t taken)
+static void count_bytes(struct weir_site *s, const struct weir_iov *iov, int n, size_t taken)
 {
-    for (; taken > 0; iov++) {
+    for (; n > 0 && taken > 0; n--, iov++) {
         size_t part = iov->len < taken ? iov->len : taken;
         *(weir_zsize(s->w, iov->base) >= iov->len ? &s->file_bytes_ref : &s->file_bytes_copied) += part;
         taken -= part;
@@ -287,10 +295,11 @@ static enum outcome do_body(struct weir_site *s, struct weir_httpconn *c)
         if (got < 0) return got == WEIR_ENOMEM ? STARVED : conn_end(s, c, WEIR_CLOSE_ABORT);
         c->deadline_us = s->now_us + WEIR_HTTPCONN_STALL_US;
     }
-    ptrdiff_t taken = weir_writev(s->w, c->id, iov, body_iov(c, iov));
+    int n = body_iov(c, iov);
+    ptrdiff_t taken = weir_writev(s->w, c->id, iov, n);
     if (taken < 0) return blocked(s, c, taken);
-    count_bytes(s, iov, (size_t)taken);
-    c->deadline_us = s->now_us + WEIR_HTTPCONN_STALL_US;
+    count_bytes(s, iov, n, (size_t)taken);
+    moved(s, c);
     move_on(s, c, (size_t)taken);
     return c->pos == c->end ? reply_done(s, c) : GO;
 }
@@ -385,10 +394,31 @@ void weir_site_retry(struct weir_site *s)
     }
 }
 
+/* Looks at a reply under way. What the stack has taken may lie in its queue for long: a slow peer that
+ * acknowledges is waited for, also after our end of the stream. A reset is only for what's not acknowledged:
+ * it would take from the peer what it has yet to read. */
+static void look(struct weir_site *s, struct weir_httpconn *c)
+{
+    struct weir_conn_info info = {.queued_bytes = 0};
+    weir_info(s->w, c->id, &info);
+    if (info.queued_bytes < c->queued) {
+        if (c->queued != UINT32_MAX) c->moved_us = s->now_us;
+        c->queued = info.queued_bytes;
+    }
+    bool all_there = c->state == WEIR_HTTPCONN_LINGER && c->queued == 0;
+    c->deadline_us = s->now_us + WEIR_HTTPCONN_LOOK_US;
+    if (s->now_us - c->moved_us >= (all_there ? WEIR_HTTPCONN_LINGER_US : WEIR_HTTPCONN_STALL_US))
+        conn_end(s, c, all_there ? WEIR_CLOSE_GRACEFUL : WEIR_CLOSE_ABORT);
+}
+
 static void overdue(struct weir_site *s, struct weir_httpconn *c)
 {
-    if (c->state != WEIR_HTTPCONN_READ || !c->reader.begun) {
-        conn_end(s, c, c->state == WEIR_HTTPCONN_READ ? WEIR_CLOSE_GRACEFUL : WEIR_CLOSE_ABORT);
+    if (c->state != WEIR_HTTPCONN_READ) {
+        look(s, c);
+        return;
+    }
+    if (!c->reader.begun) {
+        conn_end(s, c, WEIR_CLOSE_GRACEFUL);
         return;
     }
     c->reader.request.status = 408;

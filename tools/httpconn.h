@@ -16,9 +16,10 @@
 
 #define WEIR_HTTPCONN_IDLE_US      60000000u /* between requests: closed */
 #define WEIR_HTTPCONN_REQUEST_US   30000000u /* from a request's first byte to its last: 408 */
-#define WEIR_HTTPCONN_STALL_US     60000000u /* without a byte taken by the stack: reset */
-#define WEIR_HTTPCONN_LINGER_US    2000000u  /* from our end of the stream to the peer's */
-#define WEIR_HTTPCONN_LINGER_BYTES 262144u   /* dropped in that time */
+#define WEIR_HTTPCONN_STALL_US     60000000u /* of a reply, without a byte written or acknowledged: reset */
+#define WEIR_HTTPCONN_LINGER_US    2000000u /* from the last acknowledgement to the peer's end of the stream */
+#define WEIR_HTTPCONN_LINGER_BYTES 262144u  /* dropped between our end and the peer's */
+#define WEIR_HTTPCONN_LOOK_US      1000000u /* how often it is looked whether a reply moves */
 
 enum weir_httpconn_state {
     WEIR_HTTPCONN_FREE,
@@ -31,14 +32,16 @@ enum weir_httpconn_state {
 struct weir_httpconn {
     weir_id id;
     enum weir_httpconn_state state;
-    uint32_t next, prev; /* of the free list; of the queue of the starved */
-    bool starved;        /* in that queue: waits for zbufs */
-    uint64_t deadline_us;
-    uint64_t pos, end; /* of the file: the next byte to write, and where to stop */
+    uint32_t next, prev;  /* of the free list; of the queue of the starved */
+    bool starved;         /* in that queue: waits for zbufs */
+    uint64_t deadline_us; /* a request is overdue, or a reply is to be looked at */
+    uint64_t moved_us;    /* of a reply: the last byte written or seen to be acknowledged */
+    uint64_t pos, end;    /* of the file: the next byte to write, and where to stop */
     struct weir_file file;
     uint32_t n_ahead, first_ahead; /* pieces held, of which the first `first_ahead` are used up */
     uint32_t in_off, in_len, out_off, out_len;
     uint32_t lingered;
+    uint32_t queued; /* of a reply: bytes not acknowledged at the last look */
     struct weir_chunk *ahead[WEIR_FILECACHE_RUN];
     struct weir_http_reader reader;
     char in[WEIR_HTTPCONN_IN];

@@ -25,8 +25,10 @@ struct client {
     const char *request; /* what is left to send */
     uint8_t *out;
     size_t out_bytes;
-    bool slow;  /* reads nothing */
-    bool ended; /* the server has ended the stream */
+    bool slow;        /* reads nothing */
+    size_t drip;      /* > 0: reads so many bytes a second */
+    uint64_t drip_us; /* when next */
+    bool ended;       /* the server has ended the stream */
     int error;
 };
 
@@ -94,7 +96,7 @@ static int set_up(void **state)
     char why[100];
     (void)state;
     memset(&world, 0, sizeof(world));
-    strcpy(world.folder, "/tmp/weir-httpconn-XXXXXX");
+    memcpy(world.folder, "/tmp/weir-httpconn-XXXXXX", sizeof("/tmp/weir-httpconn-XXXXXX"));
     if (mkdtemp(world.folder) == NULL) return -1;
     world.root = weir_docroot_open(world.folder, why, sizeof(why));
     if (world.root < 0) return -1;
@@ -123,7 +125,7 @@ static int tear_down(void **state)
         free(world.client[i].out);
     close(world.root);
     snprintf(command, sizeof(command), "rm -rf '%s'", world.folder);
-    return system(command);
+    return system(command); /* NOLINT(cert-env33-c): a folder of our own making */
 }
 
 /* ---- both sides ---- */
@@ -143,6 +145,17 @@ static void serve_round(void)
     }
 }
 
+/* How many bytes the client wants now. */
+static size_t appetite(struct client *c)
+{
+    size_t room = OUT_MAX - c->out_bytes;
+    if (c->slow || c->ended) return 0;
+    if (c->drip == 0) return room;
+    if (world.sim.now_us < c->drip_us) return 0;
+    c->drip_us = world.sim.now_us + 1000000;
+    return c->drip < room ? c->drip : room;
+}
+
 static void visit(struct client *c)
 {
     struct weir_conn_info info;
@@ -152,8 +165,8 @@ static void visit(struct client *c)
         if (n <= 0) break;
         c->request += n;
     }
-    while (!c->slow && !c->ended && c->out_bytes < OUT_MAX) {
-        ptrdiff_t n = weir_recv(world.visitor.w, c->id, c->out + c->out_bytes, OUT_MAX - c->out_bytes);
+    for (size_t want; (want = appetite(c)) > 0;) {
+        ptrdiff_t n = weir_recv(world.visitor.w, c->id, c->out + c->out_bytes, want);
         c->ended = n == 0;
         if (n <= 0) break;
         c->out_bytes += (size_t)n;
@@ -302,6 +315,32 @@ static void stalled(void **state)
     assert_true(world.sim.now_us >= WEIR_HTTPCONN_STALL_US);
 }
 
+/* Slow, but never still: the reply is whole, though its last bytes lie in the stack's queue for longer than a
+ * peer has that says nothing, and though a minute passes between two writes. */
+static void slow_but_moving(void **state)
+{
+    static const size_t bytes_a_second[] = {20000, 250};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct client *c = ask(i, "GET /big.bin HTTP/1.0\r\n\r\n");
+        c->drip = bytes_a_second[i];
+        until_ended(c);
+        assert_int_equal(c->error, 0);
+        assert_int_equal(expect(c, 0, "200", big, BIG_BYTES), c->out_bytes);
+    }
+}
+
+/* All is there, but the peer doesn't end its side: it is given little time. */
+static void never_ends(void **state)
+{
+    (void)state;
+    struct client *c = ask(0, "GET /a.txt HTTP/1.0\r\n\r\n");
+    until_ended(c);
+    for (int i = 0; i < PATIENCE && world.site.live > 0; i++)
+        turn();
+    assert_true(world.sim.now_us < WEIR_HTTPCONN_LINGER_US + 3000000);
+}
+
 static void shrinks(void **state)
 {
     (void)state;
@@ -373,6 +412,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(many_in_little_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(starved, set_up, tear_down),
         cmocka_unit_test_setup_teardown(stalled, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(slow_but_moving, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(never_ends, set_up, tear_down),
         cmocka_unit_test_setup_teardown(shrinks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(half_a_request, set_up, tear_down),
         cmocka_unit_test_setup_teardown(idle, set_up, tear_down),

@@ -160,11 +160,20 @@ static error_t read_device(struct weir_options *o, struct argp_state *state, con
     return 0;
 }
 
+/* Whether one host of the subnet could have the address: not the subnet's own, nor its broadcast, nor
+ * loopback. */
+static bool is_host(const struct weir_ifaddr *a)
+{
+    uint32_t ip = (uint32_t)a->ip[0] << 24 | (uint32_t)a->ip[1] << 16 | (uint32_t)a->ip[2] << 8 | a->ip[3];
+    uint32_t part = ip & (UINT32_MAX >> a->prefix);
+    return a->ip[0] > 0 && a->ip[0] < 224 && a->ip[0] != 127 && part != 0 && part != UINT32_MAX >> a->prefix;
+}
+
 static error_t read_address(struct weir_ifaddr *out, struct argp_state *state, const char *option,
                             const char *arg)
 {
-    if (weir_ifaddr_parse(out, arg) == 0) return 0;
-    wrong_usage(state, option, arg, "an address such as 10.9.0.2/24 is needed");
+    if (weir_ifaddr_parse(out, arg) == 0 && is_host(out)) return 0;
+    wrong_usage(state, option, arg, "the address of a host in its network, such as 10.9.0.2/24, is needed");
     return EINVAL;
 }
 
@@ -201,6 +210,11 @@ static error_t check_all(const struct input *in, struct argp_state *state)
         argp_error(state, "%s", o->ifname == NULL ? "--dev tap:NAME is needed" : "--addr CIDR is needed");
         return EINVAL;
     }
+    if (o->host.family != 0 && o->addr.family != 0 &&
+        memcmp(o->host.ip, o->addr.ip, sizeof(o->host.ip)) == 0) {
+        argp_error(state, "--addr and --host are the same: the two ends of the device need an address each");
+        return EINVAL;
+    }
     return 0;
 }
 
@@ -208,7 +222,6 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
 {
     struct input *in = state->input;
     struct weir_options *o = in->o;
-    struct weir_ifaddr host;
     uint64_t value = 0;
     error_t e = 0;
     switch (key) {
@@ -218,7 +231,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
         return read_address(&o->addr, state, "--addr", arg);
     case KEY_HOST:
         o->host_cidr = arg;
-        return read_address(&host, state, "--host", arg);
+        return read_address(&o->host, state, "--host", arg);
     case KEY_PORT:
         e = read_number(state, "--port", arg, 1, 65535, &value);
         o->port = (uint16_t)value;

@@ -15,8 +15,8 @@ struct weir_options {
     const char *ifname;    /* of --dev tap:NAME */
     const char *host_cidr; /* NULL: the user sets the kernel's end up */
     const char *root;
-    const char *trace; /* NULL: none */
-    struct weir_ifaddr addr;
+    const char *trace;             /* NULL: none */
+    struct weir_ifaddr addr, host; /* family 0: not given */
     uint16_t port;
     bool json;
     bool has_fault;

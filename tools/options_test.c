@@ -17,7 +17,7 @@ static int parse(struct weir_options *o, const char *line, bool device_needed)
     char *argv[WORDS_MAX] = {"serve"};
     int argc = 1;
     assert_true(strlen(line) < sizeof(text));
-    strcpy(text, line);
+    memcpy(text, line, strlen(line) + 1);
     for (char *word = strtok(text, " "); word != NULL && argc < WORDS_MAX - 1; word = strtok(NULL, " "))
         argv[argc++] = word;
     return weir_options_parse(o, argc, argv, "doc", device_needed,
@@ -80,6 +80,12 @@ static void refused(void **state)
         "--dev tap:x --addr 10.9.0.2/24 --fault lots",
         "--dev tap:x --addr 10.9.0.2/24 --seconds 0",
         "--dev tap:x --addr 10.9.0.2/24 stray",
+        "--dev tap:x --addr 10.9.0.0/24",
+        "--dev tap:x --addr 10.9.0.255/24",
+        "--dev tap:x --addr 127.0.0.1/24",
+        "--dev tap:x --addr 224.0.0.1/24",
+        "--dev tap:x --addr 10.9.0.2/24 --host 10.9.0.0/24",
+        "--dev tap:x --addr 10.9.0.2/24 --host 10.9.0.2/24",
         "--dev tap:x --addr 10.9.0.2/24 --nonsense",
     };
     (void)state;

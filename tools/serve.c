@@ -118,15 +118,13 @@ static void tell_ready(const struct server *v)
 
 static int64_t nearest(const struct server *v, uint64_t sweep_us)
 {
-    uint64_t at = v->end_us;
-    if (v->site.live > 0 && sweep_us < at) at = sweep_us;
+    uint64_t at = v->end_us < sweep_us ? v->end_us : sweep_us;
     if (v->site.starved_head != UINT32_MAX && v->site.now_us + STARVED_US < at)
         at = v->site.now_us + STARVED_US;
-    if (at == UINT64_MAX) return -1;
     return at > v->site.now_us ? (int64_t)(at - v->site.now_us) : 0;
 }
 
-/* Until a signal, the end of time, or an error of the instance, which is returned. */
+/* Until a signal, the end of time, or an error of the instance or its device, which is returned. */
 static int loop(struct server *v)
 {
     struct weir_event event[EVENTS];
@@ -137,6 +135,7 @@ static int loop(struct server *v)
         int n = weir_poll(v->b.w, event, EVENTS, nearest(v, sweep_us));
         look_at_clocks(v);
         if (n < 0) return n;
+        if (v->b.tap.dev.error[0] != '\0') return WEIR_ENODEV;
         for (int i = 0; i < n; i++)
             weir_site_event(&v->site, &event[i]);
         weir_site_retry(&v->site);
@@ -198,6 +197,6 @@ int weir_cmd_serve(int argc, char **argv)
     tell_ready(v);
     int e = loop(v);
     close_server(v, &ledger);
-    if (e != 0) fprintf(stderr, "weir serve: %s\n", weir_strerror(e));
+    if (e != 0) fprintf(stderr, "weir serve: %s\n", e == WEIR_ENODEV ? v->b.tap.dev.error : weir_strerror(e));
     return report(v, &ledger) != 0 || e != 0;
 }

@@ -16,7 +16,8 @@
 extern "C" {
 #endif
 
-#define WEIR_FRAME_PIECES_MAX 48 /* pieces of one frame, either way; a device's max_pieces is at most this   \
+#define WEIR_FRAME_PIECES_MAX                                                                                \
+    48                           /* pieces of one frame, either way; a device's max_pieces is at most this   \
                                   */
 #define WEIR_NETDEV_ZSIZES_MAX 8 /* sizes of zbufs that a device can be offered */
 
@@ -139,7 +140,8 @@ struct weir_netdev {
     uint64_t rx_dropped; /* frames that arrived and were lost before rx_burst */
     uint64_t calls_in;   /* calls into the operating system to receive */
     uint64_t calls_out;  /* the same to transmit */
-    char error[160];     /* after a failed open: one sentence with the remedy, or "" */
+    char error[160];     /* after a failed open, or when the device has gone for good since: one sentence with
+                            the remedy, or "" */
 };
 
 #ifdef __cplusplus

@@ -94,6 +94,8 @@ const char *weir_drop_text(enum weir_drop);
     X(dup_acks, "duplicate acknowledgements received")                                                       \
     X(ooo_segments, "segments received out of order and kept")                                               \
     X(challenge_acks, "challenge acknowledgements sent (RFC 5961)")                                          \
+    X(syn_cookies_sent, "SYN-ACKs sent that nothing here remembers")                                         \
+    X(syn_cookies_taken, "connections opened by a cookie")                                                   \
     X(resets_sent, "resets sent")                                                                            \
     X(resets_received, "connections reset by their peer")                                                    \
     X(conns_opened, "connections established")                                                               \

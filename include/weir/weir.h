@@ -101,10 +101,20 @@ enum weir_close_how {
 };
 
 /* TCP's states, RFC 9293 3.3.2. */
-#define WEIR_TCP_STATE_MAP(X)                                                                                \
-    X(CLOSED)                                                                                                \
-    X(LISTEN) X(SYN_SENT) X(SYN_RECEIVED) X(ESTABLISHED) X(FIN_WAIT_1) X(FIN_WAIT_2) X(CLOSE_WAIT)           \
-        X(CLOSING) X(LAST_ACK) X(TIME_WAIT)
+/* clang-format off */
+#define WEIR_TCP_STATE_MAP(X)            \
+    X(CLOSED)                            \
+    X(LISTEN)                            \
+    X(SYN_SENT)                          \
+    X(SYN_RECEIVED)                      \
+    X(ESTABLISHED)                       \
+    X(FIN_WAIT_1)                        \
+    X(FIN_WAIT_2)                        \
+    X(CLOSE_WAIT)                        \
+    X(CLOSING)                           \
+    X(LAST_ACK)                          \
+    X(TIME_WAIT)
+/* clang-format on */
 enum weir_tcp_state {
 #define WEIR_TCP_STATE_ENUM(name) WEIR_TCP_##name,
     WEIR_TCP_STATE_MAP(WEIR_TCP_STATE_ENUM)

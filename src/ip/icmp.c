@@ -10,6 +10,7 @@
 #include "base/order.h"
 #include "ip/ip4.h"
 #include "ip/ip4class.h"
+#include "wire/eth.h"
 
 #define QUOTE_BYTES        8u /* of the transport header (RFC 792): TCP's ports and sequence number */
 #define UNREACHABLE_LAST   15u
@@ -158,11 +159,17 @@ enum weir_verdict weir_icmp_input(struct weir_ip *ip, const struct weir_rxpkt *p
     return dropped(ip, WEIR_DROP_ICMP_TYPE);
 }
 
-/* Errors are told only of a first fragment, to one host, about what was sent to us alone, and never about
- * ICMP. */
+/* Whether the frame went to many stations. */
+static bool to_group(const struct weir_rxpkt *pkt)
+{
+    return pkt->ifc->ether && weir_mac_is_group(pkt->frame->pieces[0].addr);
+}
+
+/* Errors are told only of a first fragment, to one host, about what was sent to us alone, by its IP address
+ * and by its frame (else one broadcast makes everybody answer), and never about ICMP. */
 static bool may_tell(struct weir_ip *ip, const struct weir_rxpkt *pkt)
 {
-    return pkt->ip.proto != WEIR_PROTO_ICMP && (pkt->ip.frag & FRAG_OFFSET) == 0 &&
+    return !to_group(pkt) && pkt->ip.proto != WEIR_PROTO_ICMP && (pkt->ip.frag & FRAG_OFFSET) == 0 &&
            weir_ip4_is_host(pkt->ip.src) && weir_ip4_local(ip, pkt->ip.dst) != NULL;
 }
 

@@ -361,6 +361,9 @@ static void tells_no_error_where_none_is_due(void **state)
     g.pkt.ip.src = RIG_PEER;
     g.pkt.ip.frag = 5;
     weir_icmp_unreachable(&g.ip, &g.pkt, 3);
+    make_udp(16, NULL, 0);
+    g.pkt.frame->pieces[0].addr[0] |= 1; /* a broadcast frame with our own IP address in it */
+    weir_icmp_unreachable(&g.ip, &g.pkt, 3);
     assert_int_equal(g.ip.error_tokens, RIG_RATE);
     assert_int_equal(rig_count(0), 0);
 }

@@ -120,7 +120,9 @@ struct weir_zhead *weir_zpool_take(struct weir_zpool *z, uint32_t bytes, enum we
         struct weir_zpool_class *c = &z->cls[i];
         if (c->free <= c->floor[kind]) continue;
         if (i != best && z->stats) z->stats->fallthroughs++;
-        return begin_life(z, c, kind);
+        struct weir_zhead *h = begin_life(z, c, kind);
+        if (weir_take_posts(kind)) h->asked_bytes = bytes;
+        return h;
     }
     if (best < z->classes && z->stats) z->stats->pressure++;
     return NULL;

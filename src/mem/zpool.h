@@ -62,7 +62,10 @@ struct weir_zhead {
         uint32_t birth_ms;  /* live */
     } u;
     uint32_t lent_id; /* the connection whose received bytes the application holds here, 0: none */
-    uint32_t lent_bytes;
+    union {
+        uint32_t lent_bytes;
+        uint32_t asked_bytes; /* taken to be posted: so many were asked for; its class may be a larger one */
+    };
     uint32_t first; /* offset of the first data byte from the region's base, in units of 64 bytes */
     uint16_t tag;
     uint8_t gen;                /* counts the segment's lives */

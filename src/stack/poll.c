@@ -9,7 +9,7 @@
 
 #define TIMERS_A_PASS 256u
 #define NEVER         INT64_MAX
-#define ROOM_US       1000 /* until a device that had no room is asked again */
+#define ROOM_US       1000        /* until a device that had no room is asked again */
 #define SLEEP_MAX_US  86400000000 /* a day: the timing wheel must be told the time now and then */
 
 static void set_time(struct weir *w)
@@ -65,7 +65,8 @@ static int64_t us_of(const struct weir *w, uint32_t when_ms)
     return ms * 1000;
 }
 
-int weir_next(struct weir *w, int64_t *next_us)
+/* When there is something to do, whatever there is to tell. */
+static int next_pass(struct weir *w, int64_t *next_us)
 {
     int64_t next = NEVER;
     int handles = 0;
@@ -79,9 +80,28 @@ int weir_next(struct weir *w, int64_t *next_us)
         if (dev < (uint64_t)next) next = (int64_t)dev;
         handles += ifc->dev->ops->wait_handle(ifc->dev) >= 0;
     }
-    if (w->tcp.blocked_room && next > (int64_t)w->now_us + ROOM_US) next = (int64_t)w->now_us + ROOM_US;
+    /* Records come back in a poll mostly, but an application that aborts a connection gives them back too. */
+    bool again = w->tcp.blocked_room || (w->tcp.blocked_record && weir_cells_left(&w->tcp.mem.txrecs) > 0);
+    if (again && next > (int64_t)w->now_us + ROOM_US) next = (int64_t)w->now_us + ROOM_US;
+    if (w->tcp.dirty_first || w->more) next = (int64_t)w->now_us;
+    *next_us = next;
+    return handles;
+}
+
+/* What a poll would tell or carry out at once: events that did not fit or came of a call, given zbufs. */
+static bool owes(const struct weir *w)
+{
+    return weir_tcp_has_events(&w->tcp) || weir_memory_due(w) ||
+           atomic_load_explicit(&w->z.given, memory_order_relaxed) != 0 ||
+           atomic_load_explicit(&w->woken, memory_order_relaxed) != 0;
+}
+
+int weir_next(struct weir *w, int64_t *next_us)
+{
+    int64_t next;
+    int handles = next_pass(w, &next);
     weir_tcp_memory(&w->tcp); /* what the application gave back since may be what a writer waits for */
-    if (w->tcp.dirty_first || w->more || weir_tcp_has_events(&w->tcp)) next = (int64_t)w->now_us;
+    if (owes(w)) next = (int64_t)w->now_us;
     if (next_us) *next_us = next;
     return handles;
 }
@@ -90,7 +110,7 @@ int weir_next(struct weir *w, int64_t *next_us)
 static void sleep_until(struct weir *w, int64_t until)
 {
     int64_t next;
-    (void)weir_next(w, &next);
+    (void)next_pass(w, &next);
     if (next < until) until = next;
     (void)atomic_exchange_explicit(&w->sleeping, 1, memory_order_seq_cst);
     bool due = atomic_load_explicit(&w->z.given, memory_order_seq_cst) != 0 ||

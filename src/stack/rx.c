@@ -118,16 +118,24 @@ bool weir_rx_fill(struct weir *w, struct weir_ifc *ifc)
     return true;
 }
 
-/* After the stages: which of the frame's buffers were kept? */
+/* Taken from a larger class than the device asks for, while its own has some again. */
+static bool too_large(const struct weir *w, const struct weir_zhead *h)
+{
+    const struct weir_zpool_class *c = &w->z.cls[weir_zpool_class_for(&w->z, h->asked_bytes)];
+    return c < &w->z.cls[h->cls] && c->free > c->floor[WEIR_TAKE_POST];
+}
+
+/* After the stages: which of the frame's buffers were kept? Those are replaced by what the device asked for,
+ * whatever class it got then. */
 static void settle(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f)
 {
     for (unsigned i = 0; i < f->n_pieces; i++) {
         struct weir_zhead *h = weir_zpool_head(&w->z, f->pieces[i].addr);
-        if (h->stk == 1 && h->app == 0) {
+        if (h->stk == 1 && h->app == 0 && !too_large(w, h)) {
             (void)post(w, ifc, h);
             continue;
         }
-        uint32_t bytes = weir_zpool_bytes(&w->z, h);
+        uint32_t bytes = h->asked_bytes;
         (void)weir_zpool_unref(&w->z, h, WEIR_OWNER_POSTED);
         (void)post_new(w, ifc, bytes);
     }

@@ -62,7 +62,9 @@ void weir_rx_all(struct weir *);
 /* ---- zapi.c ---- */
 /* Carries out the releases of other threads. */
 void weir_drain_given(struct weir *);
-/* Whether the memory event is due; fills it in. */
+/* Whether the memory event is due. */
+bool weir_memory_due(const struct weir *);
+/* The same; fills it in, and then it is told. */
 bool weir_memory_event(struct weir *, struct weir_event *);
 /* ---- refs.c ---- */
 typedef void (*weir_ref_fn)(void *ctx, enum weir_owner, const uint8_t *addr, uint32_t bytes);

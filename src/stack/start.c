@@ -38,12 +38,12 @@ int weir_start(struct weir **out, const struct weir_config *conf, const struct w
 {
     struct weir_plan plan;
     struct weir_carve cv;
-    struct weir_sipkey keys[5];
+    struct weir_sipkey keys[WEIR_TCP_KEYS + 1];
     if (!out || !conf || !conf->plat) return WEIR_EINVAL;
     int r = weir_plan(conf, &plan);
     if (r) return r;
     if (!areas_ok(area, n, plan.align_bytes)) return WEIR_EINVAL;
-    if ((r = draw_keys(conf->plat, keys, 5)) < 0) return r;
+    if ((r = draw_keys(conf->plat, keys, WEIR_TCP_KEYS + 1)) < 0) return r;
     weir_carve_init(&cv, &plan, area, n);
     struct weir scratch;
     struct weir *w = weir_layout(&scratch, &cv, conf);
@@ -62,7 +62,7 @@ int weir_start(struct weir **out, const struct weir_config *conf, const struct w
     weir_tcp_init(&w->tcp, &w->conf, &w->ip, &w->stats, keys, w->now_us);
     w->tcp.area = w->area;
     w->tcp.n_area = n;
-    w->neigh_key = keys[4];
+    w->neigh_key = keys[WEIR_TCP_KEYS];
     *out = w;
     return 0;
 }

@@ -179,6 +179,8 @@ static void none_left(void **state)
         weir_tw_drop(&fx.t, w);
         fx.t.port_next = test_u32(&sim);
         assert_int_equal(weir_tcp_port(&fx.t, US, RIG_PEER2, 80), port);
+        assert_int_equal(weir_tcp_port(&fx.t, US, RIG_PEER2, 80),
+                         port); /* from the one behind it: all the way */
         c->lport = port;
         weir_tw_add(&fx.t, c);
         assert_int_equal(weir_tcp_port(&fx.t, US, RIG_PEER2, 80), 0);

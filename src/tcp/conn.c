@@ -46,7 +46,7 @@ void weir_tcp_carve(struct weir_tcp *t, struct weir_carve *cv, const struct weir
 }
 
 void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct weir_ip *ip,
-                   struct weir_stats *stats, const struct weir_sipkey keys[4], uint64_t now_us)
+                   struct weir_stats *stats, const struct weir_sipkey keys[WEIR_TCP_KEYS], uint64_t now_us)
 {
     t->conf = conf;
     t->ip = ip;
@@ -69,6 +69,7 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     t->key_isn = keys[1];
     t->key_port = keys[2];
     t->key_ts = keys[3];
+    t->key_cookie = keys[4];
     t->challenge_left = conf->challenge_acks;
     t->challenge_ms = t->now_ms;
     t->warm.zbuf_bytes = weir_min_u32(16384, conf->zclass[conf->zclasses - 1].bytes);
@@ -120,10 +121,9 @@ struct weir_conn *weir_conn_new(struct weir_tcp *t)
 static void unlist(struct weir_tcp *t, struct weir_conn *c)
 {
     uint32_t i = weir_conn_index(t, c);
-    uint32_t none = 0;
     if (c->flags & WEIR_C_DIRTY) UNLINK(t, t->dirty_first, t->dirty_last, dirty_next, i);
     if (c->flags & WEIR_C_READY) UNLINK(t, t->ready_first, t->ready_last, ready_next, i);
-    if (c->flags & WEIR_C_BLOCKED) UNLINK(t, t->blocked_first, none, blocked_next, i);
+    if (c->flags & WEIR_C_BLOCKED) UNLINK(t, t->blocked_first, t->blocked_last, blocked_next, i);
     if (c->flags & WEIR_C_MEMWAIT) UNLINK(t, t->memwait_first, t->memwait_last, memwait_next, i);
     if (c->listener) {
         struct weir_listener *l = &t->lis[c->listener - 1];
@@ -284,8 +284,7 @@ void weir_conn_block(struct weir_tcp *t, struct weir_conn *c)
 {
     if (c->flags & WEIR_C_BLOCKED) return;
     c->flags |= WEIR_C_BLOCKED;
-    c->blocked_next = t->blocked_first;
-    t->blocked_first = weir_conn_index(t, c) + 1;
+    APPEND(t, t->blocked_first, t->blocked_last, blocked_next, c); /* first come, first served */
 }
 
 void weir_conn_memwait(struct weir_tcp *t, struct weir_conn *c, bool copies)
@@ -306,18 +305,20 @@ void weir_listener_event(struct weir_tcp *t, struct weir_listener *l)
 
 void weir_tcp_unblock(struct weir_tcp *t)
 {
-    t->blocked_room = false;
-    while (t->blocked_first) {
-        struct weir_conn *c = &t->conn[t->blocked_first - 1];
-        t->blocked_first = c->blocked_next;
+    uint32_t at = t->blocked_first;
+    t->blocked_room = t->blocked_record = false;
+    t->blocked_first = t->blocked_last = 0;
+    while (at) {
+        struct weir_conn *c = &t->conn[at - 1];
+        at = c->blocked_next;
         c->flags &= ~(uint32_t)WEIR_C_BLOCKED;
         weir_conn_dirty(t, c);
     }
 }
 
-/* Hysteresis: a sixteenth of the descriptors must be back before anybody is woken, and a segment for copies before
- * those are who copy. Who writes by reference does not wait for that: the segments may all lie with the application,
- * which gives them back when they are written. */
+/* Hysteresis: a sixteenth of the descriptors must be back before anybody is woken, and a segment for copies
+ * before those are who copy. Who writes by reference does not wait for that: the segments may all lie with
+ * the application, which gives them back when they are written. */
 void weir_tcp_memory(struct weir_tcp *t)
 {
     uint32_t at = t->memwait_first;

@@ -110,6 +110,7 @@ struct weir_conn {
     uint8_t keep_probes;
     uint8_t probes;   /* zero-window probes sent since the window closed */
     uint8_t syn_opts; /* what the peer's SYN offered, enum weir_tcpopt */
+    uint32_t limited; /* of what is out, sent by limited transmit since an acknowledgement was new */
 };
 
 struct weir_listener {
@@ -123,7 +124,8 @@ struct weir_listener {
     uint32_t ready_next;                /* index + 1, its own ready list */
     uint32_t rcvbuf, sndbuf;
     uint64_t user;
-    uint8_t nodelay, keepalive, ready;
+    uint32_t cookie_ms; /* when the last cookie was given out, with cookies */
+    uint8_t nodelay, keepalive, ready, cookies;
 };
 
 /* A connection in TIME-WAIT whose id was given up: enough to acknowledge a FIN that is sent again and to
@@ -144,6 +146,8 @@ struct weir_tw {
 _Static_assert(sizeof(struct weir_tw) <= 64, "TIME-WAIT takes at most 64 bytes");
 _Static_assert(sizeof(struct weir_conn) <= 376,
                "an idle connection takes at most 400 bytes with wheel and table");
+
+#define WEIR_TCP_KEYS 5u
 
 /* TCP of one instance. */
 struct weir_tcp {
@@ -172,11 +176,12 @@ struct weir_tcp {
 
     uint32_t dirty_first, dirty_last;
     uint32_t ready_first, ready_last, lis_ready;
-    uint32_t blocked_first;
-    bool blocked_room; /* one of them waits for the device or a header block, and nobody tells when */
+    uint32_t blocked_first, blocked_last;
+    bool blocked_room;   /* one of them waits for the device or a header block, and nobody tells when */
+    bool blocked_record; /* one of them waits for a transmit record */
     uint32_t memwait_first, memwait_last;
 
-    struct weir_sipkey key_table, key_isn, key_port, key_ts;
+    struct weir_sipkey key_table, key_isn, key_port, key_ts, key_cookie;
     uint32_t port_next;
     uint32_t challenge_left, challenge_ms; /* RFC 5961 section 7 */
     uint32_t lent;                         /* bytes lent to the application, all connections */
@@ -200,7 +205,7 @@ static inline bool weir_tcp_synchronised(const struct weir_conn *c)
 void weir_tcp_carve(struct weir_tcp *, struct weir_carve *, const struct weir_config *);
 /* After placing, with keys already drawn. */
 void weir_tcp_init(struct weir_tcp *, const struct weir_config *, struct weir_ip *, struct weir_stats *,
-                   const struct weir_sipkey keys[4], uint64_t now_us);
+                   const struct weir_sipkey keys[WEIR_TCP_KEYS], uint64_t now_us);
 
 /* A fresh connection in CLOSED with defaults; NULL: the table is full. */
 struct weir_conn *weir_conn_new(struct weir_tcp *);

@@ -228,7 +228,7 @@ static void list_is(enum list which, struct weir_conn *const want[], unsigned n)
     for (unsigned i = 0; i < n; i++) {
         assert_int_not_equal(at, 0);
         struct weir_conn *c = &fx.t.conn[at - 1];
-        assert_ptr_equal(c, want[which == BLOCKED ? n - 1 - i : i]);
+        assert_ptr_equal(c, want[i]);
         assert_int_not_equal(c->id, 0);
         assert_int_not_equal(c->flags & list_flag[which], 0);
         last = at;
@@ -329,7 +329,7 @@ static void unblock_makes_dirty(void **state)
     weir_conn_dirty(&fx.t, c[1]);
     weir_tcp_unblock(&fx.t);
     list_is(BLOCKED, c, 0);
-    struct weir_conn *order[] = {c[1], c[2], c[0]};
+    struct weir_conn *order[] = {c[1], c[0], c[2]};
     list_is(DIRTY, order, 3);
 }
 
@@ -424,8 +424,11 @@ static void accept_one(void)
 static void unblock_all(void)
 {
     weir_tcp_unblock(&fx.t);
-    while (naive[BLOCKED].n)
-        naive_add(&naive[DIRTY], naive[BLOCKED].c[--naive[BLOCKED].n]);
+    while (naive[BLOCKED].n) {
+        struct weir_conn *c = naive[BLOCKED].c[0];
+        naive_drop(&naive[BLOCKED], c);
+        naive_add(&naive[DIRTY], c);
+    }
 }
 
 static void events_some(struct weir_sim *sim)

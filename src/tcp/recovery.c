@@ -30,16 +30,17 @@ void weir_tcp_dupack(struct weir_tcp *t, struct weir_conn *c)
     if (c->dupacks < DUP_THRESHOLD) {
         /* Limited transmit: one new segment for each of the first two, beyond cwnd. */
         if (c->sq.end != c->tx.nxt && c->tx.pipe < c->cwnd + 2 * mss) {
-            uint32_t cwnd = c->cwnd;
+            uint32_t cwnd = c->cwnd, nxt = c->tx.nxt;
             c->cwnd = weir_max_u32(cwnd, c->tx.pipe + mss);
             weir_tcp_output(t, c);
             c->cwnd = cwnd;
+            c->limited += c->tx.nxt - nxt;
         }
         return;
     }
-    /* RFC 6582 3.2 step 2, not again for losses of a window that was recovered, needs no comparison here: both
-     * flags stand until `recover` is acknowledged. */
-    uint32_t flight = c->tx.nxt - c->tx.una;
+    /* RFC 6582 3.2 step 2, not again for losses of a window that was recovered, needs no comparison here:
+     * both flags stand until `recover` is acknowledged. */
+    uint32_t flight = c->tx.nxt - c->tx.una - c->limited; /* RFC 5681 3.2 step 2 */
     t->stats->fast_recoveries++;
     weir_cc_newreno.lost(c, flight);
     c->recover = c->tx.nxt - 1;
@@ -70,6 +71,7 @@ static void partial_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t acked)
 void weir_tcp_newack(struct weir_tcp *t, struct weir_conn *c, uint32_t acked, uint32_t flight)
 {
     bool all = weir_seq_lt(c->recover, c->tx.una);
+    c->limited = 0;
     if (c->flags & WEIR_C_RECOVERY) {
         if (all)
             leave_recovery(c);

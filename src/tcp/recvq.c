@@ -13,9 +13,9 @@
  * looked at the first one. A segment that spans descriptors is kept in as many parts as there are gaps.
  *
  * What keeping costs. A part kept by reference takes one descriptor, and its zbuf from the device, so a
- * segment of the same class must be there to be posted in its place. A zbuf to which anybody else refers
- * already was replaced (or reckoned with) before. `owed` counts the replacements that one insert has used up,
- * since they are taken only after it.
+ * segment of the size that the device asked for must be there to be posted in its place. A zbuf to which
+ * anybody else refers already was replaced (or reckoned with) before. `owed` counts the replacements that one
+ * insert has used up, since they are taken only after it.
  *
  * What is pinned. seg_bytes is compared with twice the payload as both would be with the arriving segment
  * kept by reference, so that a stream of well-filled buffers is never copied because of one small segment at
@@ -87,7 +87,7 @@ static bool may_keep(const struct weir_pktmem *m, const struct arriving *a, cons
                      enum weir_take kind)
 {
     if (h->stk + h->app > 1) return true;
-    return weir_zpool_can(m->z, h->cls, kind, a->owed + 1);
+    return weir_zpool_can(m->z, weir_zpool_class_for(m->z, h->asked_bytes), kind, a->owed + 1);
 }
 
 /* A descriptor for the next n bytes, 0 with *why when there is none. */

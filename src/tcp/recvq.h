@@ -43,12 +43,12 @@ void weir_recvq_init(struct weir_recvq *, uint16_t max_ooo);
 
 /* Payload [seq, seq + n) in n_pieces pieces, already cut to the window by the caller; *rcv_nxt moves on over
  * it and over out-of-order bytes that it reaches. Pieces lie in posted zbufs: one is kept by reference only
- * if a segment of its class could be taken to replace it (weir_zpool_can: INORDER or OOO), all that one call
- * keeps together. The caller holds the reference for POSTED throughout, gives it back for those that were
- * kept (stk > 1) and takes their replacements before the next call. In-order data that finds no zbuf or
- * descriptor first drops this queue's out-of-order data. Numbers received before keep their first copy. All
- * or nothing is not promised: what is kept is a prefix, and rcv_nxt says so. Cost: the pieces and the
- * out-of-order descriptors before the segment's end; constant behind the last of them. */
+ * if a segment of the size that the device asked for could be taken to replace it (weir_zpool_can: INORDER or
+ * OOO), all that one call keeps together. The caller holds the reference for POSTED throughout, gives it back
+ * for those that were kept (stk > 1) and takes their replacements before the next call. In-order data that
+ * finds no zbuf or descriptor first drops this queue's out-of-order data. Numbers received before keep their
+ * first copy. All or nothing is not promised: what is kept is a prefix, and rcv_nxt says so. Cost: the pieces
+ * and the out-of-order descriptors before the segment's end; constant behind the last of them. */
 enum weir_recvq_result weir_recvq_insert(struct weir_recvq *, struct weir_pktmem *, uint32_t *rcv_nxt,
                                          uint32_t seq, const struct weir_piece *pieces, unsigned n_pieces,
                                          uint32_t n);

@@ -127,8 +127,8 @@ static void replace_kept(struct world *w, const struct segment *s, enum weir_tak
     for (unsigned cls = 3; cls-- > 0;)
         for (unsigned i = 0; i < s->n_pieces; i++) {
             const struct weir_zhead *h = weir_zpool_head(&w->mem.z, s->piece[i].addr);
-            if (h->cls != cls || h->stk == 1) continue;
-            got[n] = weir_zpool_take(&w->mem.z, weir_zpool_bytes(&w->mem.z, h), kind);
+            if (weir_zpool_class_for(&w->mem.z, h->asked_bytes) != cls || h->stk == 1) continue;
+            got[n] = weir_zpool_take(&w->mem.z, h->asked_bytes, kind);
             assert_non_null(got[n]);
             n++;
         }

@@ -16,26 +16,34 @@ uint16_t weir_tcp_mss_for(const struct weir_tcp *t, const struct weir_conn *c, u
     return (uint16_t)weir_min_u32(ours, weir_max_u32(peer_mss, WEIR_TCP_MSS_MIN));
 }
 
-void weir_tcp_syn_options(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s)
+uint8_t weir_tcp_wscale(uint32_t rcvbuf)
 {
-    c->syn_opts = s->h.opts;
-    c->mss = weir_tcp_mss_for(t, c, s->h.opts & WEIR_TCPOPT_MSS ? s->h.mss : WEIR_TCP_MSS_DEFAULT);
-    if (s->h.opts & WEIR_TCPOPT_WSCALE) {
-        c->snd_wscale = s->h.wscale;
+    uint8_t scale = 0;
+    while (scale < 14 && (65535u << scale) < rcvbuf)
+        scale++;
+    return scale;
+}
+
+void weir_tcp_syn_options(struct weir_tcp *t, struct weir_conn *c, const struct weir_tcphdr *syn)
+{
+    c->syn_opts = syn->opts;
+    c->mss = weir_tcp_mss_for(t, c, syn->opts & WEIR_TCPOPT_MSS ? syn->mss : WEIR_TCP_MSS_DEFAULT);
+    if (syn->opts & WEIR_TCPOPT_WSCALE) {
+        c->snd_wscale = syn->wscale;
     } else {
         c->snd_wscale = 0;
         c->rcv_wscale = 0;
     }
-    if (s->h.opts & WEIR_TCPOPT_TS) {
+    if (syn->opts & WEIR_TCPOPT_TS) {
         c->flags |= WEIR_C_TS;
-        c->ts_recent = s->h.tsval;
+        c->ts_recent = syn->tsval;
         c->ts_recent_ms = t->now_ms;
     }
 }
 
-void weir_tcp_begin(struct weir_tcp *t, struct weir_conn *c, uint32_t irs)
+void weir_tcp_begin(struct weir_tcp *t, struct weir_conn *c, uint32_t iss, uint32_t irs)
 {
-    c->iss = weir_tcp_isn(t, c->laddr, c->lport, c->raddr, c->rport);
+    c->iss = iss;
     c->recover = c->iss;
     c->ts_offset = weir_tcp_ts_offset(t, c->laddr, c->raddr);
     c->irs = irs;
@@ -44,26 +52,20 @@ void weir_tcp_begin(struct weir_tcp *t, struct weir_conn *c, uint32_t irs)
     c->heard_ms = t->now_ms;
     weir_txlist_init(&c->tx, c->iss, (uint16_t)t->conf->txrecs_conn);
     weir_sendq_init(&c->sq, c->iss + 1, (uint16_t)t->conf->pbufs_conn);
-    while (c->rcv_wscale < 14 && (65535u << c->rcv_wscale) < c->rcvbuf)
-        c->rcv_wscale++;
+    c->rcv_wscale = weir_tcp_wscale(c->rcvbuf);
 }
 
-enum weir_verdict weir_tcp_listen_input(struct weir_tcp *t, struct weir_listener *l, struct weir_seg *s)
+/* A connection for a SYN, or for the acknowledgement of a cookie; counted as half open. NULL: the table is
+ * full. */
+static struct weir_conn *open_passive(struct weir_tcp *t, struct weir_listener *l, const struct weir_seg *s,
+                                      const struct weir_tcphdr *syn, uint32_t iss, uint32_t irs)
 {
-    if (s->h.flags & WEIR_TCP_RST) return drop(t, WEIR_DROP_TCP_RST);
-    if (s->h.flags & WEIR_TCP_ACK) {
-        weir_tcp_reset_reply(t, s);
-        return drop(t, WEIR_DROP_TCP_FLAGS);
-    }
-    if (!(s->h.flags & WEIR_TCP_SYN) || (s->h.flags & WEIR_TCP_FIN)) return drop(t, WEIR_DROP_TCP_FLAGS);
-    if (l->half_open + l->queued >= l->backlog) return drop(t, WEIR_DROP_TCP_BACKLOG);
-    struct weir_conn *c = weir_conn_new(t);
-    if (!c) return drop(t, WEIR_DROP_TCP_CONNS);
-
     const struct weir_rxpkt *pkt = s->pkt;
+    struct weir_conn *c = weir_conn_new(t);
+    if (!c) return NULL;
     uint32_t next_hop = pkt->ip.src;
-    (void)weir_ip4_route(t->ip, pkt->ip.src, &next_hop);
-    c->ifc = (uint8_t)(pkt->ifc - t->ip->ifc);
+    const struct weir_ifc *ifc = weir_ip4_route(t->ip, pkt->ip.src, &next_hop);
+    c->ifc = (uint8_t)((ifc ? ifc : pkt->ifc) - t->ip->ifc);
     c->next_hop = next_hop;
     c->laddr = pkt->ip.dst;
     c->raddr = pkt->ip.src;
@@ -75,14 +77,71 @@ enum weir_verdict weir_tcp_listen_input(struct weir_tcp *t, struct weir_listener
     c->flags |= WEIR_C_PASSIVE | WEIR_C_HALF_OPEN | (l->nodelay ? WEIR_C_NODELAY : 0) |
                 (l->keepalive ? WEIR_C_KEEPALIVE : 0);
     c->listener = (uint32_t)(l - t->lis) + 1;
-    weir_tcp_begin(t, c, s->seq);
-    weir_tcp_syn_options(t, c, s);
-    c->snd_wnd = c->max_snd_wnd = s->h.wnd;
-    c->snd_wl1 = s->seq;
-    c->snd_wl2 = c->iss;
+    weir_tcp_begin(t, c, iss, irs);
+    weir_tcp_syn_options(t, c, syn);
     c->state = WEIR_TCP_SYN_RECEIVED;
     l->half_open++;
     weir_conn_hash(t, c);
+    return c;
+}
+
+/* Half-open connections take at most half of the table, whatever the backlog: the other half is for those
+ * that are real. */
+static bool half_open_full(const struct weir_tcp *t, const struct weir_listener *l)
+{
+    return l->half_open >= weir_min_u32(l->backlog, (t->n_conn + 1) / 2);
+}
+
+/* The acknowledgement of a cookie opens the connection at once. false: it is none. */
+static bool cookie_acked(struct weir_tcp *t, struct weir_listener *l, struct weir_seg *s)
+{
+    struct weir_tcphdr syn;
+    if (!weir_cookie_check(t, l, s, &syn)) return false;
+    if (l->queued >= l->backlog) { /* the peer sends again, and its data says so until there is room */
+        (void)drop(t, WEIR_DROP_TCP_BACKLOG);
+        return true;
+    }
+    struct weir_conn *c = open_passive(t, l, s, &syn, s->h.ack - 1, s->h.seq - 1);
+    if (!c) {
+        (void)drop(t, WEIR_DROP_TCP_CONNS);
+        return true;
+    }
+    t->stats->syn_cookies_taken++;
+    weir_txlist_init(&c->tx, c->iss + 1, (uint16_t)t->conf->txrecs_conn);
+    c->rcv_adv = c->rcv_nxt + weir_min_u32(c->rcvbuf, 65535); /* what the SYN-ACK promised */
+    c->snd_wnd = c->max_snd_wnd = (uint32_t)s->h.wnd << c->snd_wscale;
+    c->snd_wl1 = s->seq;
+    c->snd_wl2 = s->h.ack;
+    weir_conn_established(t, c);
+    if (s->bytes > c->rcv_adv - c->rcv_nxt) {
+        s->bytes = c->rcv_adv - c->rcv_nxt;
+        s->fin = false;
+    }
+    if (s->bytes || s->fin) (void)weir_tcp_data_input(t, c, s);
+    return true;
+}
+
+enum weir_verdict weir_tcp_listen_input(struct weir_tcp *t, struct weir_listener *l, struct weir_seg *s)
+{
+    if (s->h.flags & WEIR_TCP_RST) return drop(t, WEIR_DROP_TCP_RST);
+    if (s->h.flags & WEIR_TCP_ACK) {
+        if (!(s->h.flags & WEIR_TCP_SYN) && cookie_acked(t, l, s)) return WEIR_V_DONE;
+        weir_tcp_reset_reply(t, s);
+        return drop(t, WEIR_DROP_TCP_FLAGS);
+    }
+    if (!(s->h.flags & WEIR_TCP_SYN) || (s->h.flags & WEIR_TCP_FIN)) return drop(t, WEIR_DROP_TCP_FLAGS);
+    if (l->queued >= l->backlog) return drop(t, WEIR_DROP_TCP_BACKLOG);
+    if (half_open_full(t, l)) {
+        weir_tcp_cookie_reply(t, l, s);
+        return WEIR_V_DONE;
+    }
+    uint32_t iss = weir_tcp_isn(t, s->pkt->ip.dst, s->h.dport, s->pkt->ip.src, s->h.sport);
+    if (s->reopens) iss = weir_seq_max(iss, s->after); /* RFC 9293 3.6.1 */
+    struct weir_conn *c = open_passive(t, l, s, &s->h, iss, s->seq);
+    if (!c) return drop(t, WEIR_DROP_TCP_CONNS);
+    c->snd_wnd = c->max_snd_wnd = s->h.wnd;
+    c->snd_wl1 = s->seq;
+    c->snd_wl2 = c->iss;
     weir_conn_dirty(t, c); /* data on the SYN is not taken: the peer sends it again after the handshake */
     return WEIR_V_DONE;
 }
@@ -116,7 +175,7 @@ enum weir_verdict weir_tcp_synsent_input(struct weir_tcp *t, struct weir_conn *c
     c->rcv_adv = c->rcv_nxt + weir_min_u32(c->rcvbuf, 65535); /* what our SYN promised */
     c->last_ack_sent = c->rcv_nxt;
     c->heard_ms = t->now_ms;
-    weir_tcp_syn_options(t, c, s);
+    weir_tcp_syn_options(t, c, &s->h);
     c->snd_wnd = c->max_snd_wnd = s->h.wnd;
     c->snd_wl1 = s->seq;
     c->snd_wl2 = s->h.ack;

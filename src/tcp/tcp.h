@@ -22,6 +22,8 @@ struct weir_seg {
     uint32_t skip;  /* payload bytes cut off in front */
     bool fin;       /* a FIN is left */
     uint32_t wnd;   /* scaled */
+    bool reopens;   /* a SYN that ended a connection in TIME-WAIT */
+    uint32_t after; /* with it: what that connection had not used yet */
 };
 
 /* ---- tcp_input.c ---- */
@@ -31,11 +33,23 @@ enum weir_verdict weir_tcp_input(struct weir_tcp *, const struct weir_rxpkt *);
 enum weir_verdict weir_tcp_listen_input(struct weir_tcp *, struct weir_listener *, struct weir_seg *);
 enum weir_verdict weir_tcp_synsent_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *);
 /* Sequence numbers and queues of a new connection, once addresses and ports are known. */
-void weir_tcp_begin(struct weir_tcp *, struct weir_conn *, uint32_t irs);
+void weir_tcp_begin(struct weir_tcp *, struct weir_conn *, uint32_t iss, uint32_t irs);
 /* MSS, window scale, timestamps of the peer's SYN. */
-void weir_tcp_syn_options(struct weir_tcp *, struct weir_conn *, const struct weir_seg *);
+void weir_tcp_syn_options(struct weir_tcp *, struct weir_conn *, const struct weir_tcphdr *syn);
+/* The smallest shift with which 16 bits tell a window of rcvbuf bytes (RFC 7323 2.3). */
+uint8_t weir_tcp_wscale(uint32_t rcvbuf);
 /* Payload bytes of a full segment on this connection's interface. */
 uint16_t weir_tcp_mss_for(const struct weir_tcp *, const struct weir_conn *, uint16_t peer_mss);
+/* ---- cookie.c: SYN cookies ---- */
+/* The initial sequence number that carries what we must remember of a SYN. */
+uint32_t weir_cookie_iss(const struct weir_tcp *, const struct weir_seg *syn);
+/* A timestamp at or a little before `now` (as it goes on the wire) whose low bits carry the SYN's window
+ * scale. */
+uint32_t weir_cookie_tsval(uint32_t now, const struct weir_tcphdr *syn);
+/* Whether the acknowledgement is one of a cookie that this listener gave out lately; *syn gets what the SYN
+ * offered. */
+bool weir_cookie_check(const struct weir_tcp *, const struct weir_listener *, const struct weir_seg *,
+                       struct weir_tcphdr *syn);
 /* ---- tcp_ack.c: the ACK field ---- */
 /* false: the segment ends here (c may be gone). */
 bool weir_tcp_ack_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *);
@@ -66,13 +80,15 @@ enum weir_send weir_tcp_segment(struct weir_tcp *, struct weir_conn *, uint32_t 
 uint32_t weir_tcp_segment_max(const struct weir_tcp *, const struct weir_conn *);
 /* MSS less the options that every segment carries. */
 uint32_t weir_tcp_eff_mss(const struct weir_conn *);
-/* The number for a segment without payload: SND.NXT, or the window's edge when a probe or a window that was taken back
- * put SND.NXT behind it. What lies behind the edge a peer does not accept. */
+/* The number for a segment without payload: SND.NXT, or the window's edge when a probe or a window that was
+ * taken back put SND.NXT behind it. What lies behind the edge a peer does not accept. */
 uint32_t weir_tcp_bare_seq(const struct weir_conn *);
 /* A reset for a connection. */
 void weir_tcp_reset(struct weir_tcp *, struct weir_conn *);
 /* A reset in answer to a segment that belongs to nobody (RFC 9293 3.5.2), within the rate. */
 void weir_tcp_reset_reply(struct weir_tcp *, const struct weir_seg *);
+/* A SYN-ACK that nothing here remembers (cookie.c). No rate: one small answer for each SYN. */
+void weir_tcp_cookie_reply(struct weir_tcp *, struct weir_listener *, const struct weir_seg *syn);
 /* A challenge or duplicate acknowledgement, within the instance's rate. */
 void weir_tcp_challenge(struct weir_tcp *, struct weir_conn *);
 /* TIME-WAIT's acknowledgement. */
@@ -104,6 +120,8 @@ int weir_tcp_close(struct weir_tcp *, weir_id, enum weir_close_how);
 int weir_tcp_set(struct weir_tcp *, weir_id, enum weir_opt, intptr_t);
 int weir_tcp_info(const struct weir_tcp *, weir_id, struct weir_conn_info *);
 unsigned weir_tcp_ready(const struct weir_tcp *, weir_id);
+/* Tells the peer when its window has opened by a worthwhile step. */
+void weir_tcp_maybe_update(struct weir_tcp *, struct weir_conn *);
 /* The application's last reference to a zbuf in which bytes of this connection were lent went: the window
  * reopens. */
 void weir_tcp_returned(struct weir_tcp *, uint32_t lent_id, uint32_t bytes);

@@ -12,10 +12,11 @@ static bool fin_acked(const struct weir_conn *c)
 static void take_rtt(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s,
                      const struct weir_txack *ta)
 {
-    if (ta->sample) {
+    if (ta->sample && !ta->resent) {
         weir_tcp_rtt(t, c, (uint32_t)t->now_us - ta->sent_us);
     } else if ((c->flags & WEIR_C_TS) && (s->h.opts & WEIR_TCPOPT_TS) && s->h.tsecr) {
-        /* All of it was sent twice: only the echoed timestamp tells which one this answers. */
+        /* Some of it was sent twice: the rest waited for that, and only the echoed timestamp tells what this
+         * answers. */
         uint32_t ms = t->now_ms - (s->h.tsecr - c->ts_offset);
         if (ms < t->conf->rto_max_us / 1000) weir_tcp_rtt(t, c, ms * 1000 + 500);
     }
@@ -30,9 +31,9 @@ static void window_update(struct weir_tcp *t, struct weir_conn *c, const struct 
     c->snd_wl1 = s->seq;
     c->snd_wl2 = s->h.ack;
     c->max_snd_wnd = weir_max_u32(c->max_snd_wnd, c->snd_wnd);
+    if (c->snd_wnd) c->probes = 0; /* also where the probe's own acknowledgement has ended the timer */
     if (c->snd_wnd && (c->flags & WEIR_C_PERSIST)) {
         weir_tcp_rexmt_stop(t, c);
-        c->probes = 0;
         /* A probe that the closed window refused must go again. */
         if (c->tx.una != c->tx.nxt) (void)weir_txlist_lose(&c->tx, &t->mem, c->tx.una, c->tx.nxt);
     }
@@ -45,6 +46,12 @@ static bool syn_acked(struct weir_tcp *t, struct weir_conn *c, const struct weir
     if (weir_seq_leq(s->h.ack, c->tx.una) || weir_seq_lt(c->tx.nxt, s->h.ack)) {
         weir_tcp_reset_reply(t, s);
         t->stats->drops[WEIR_DROP_TCP_ACK]++;
+        return false;
+    }
+    if (c->listener && t->lis[c->listener - 1].queued >= t->lis[c->listener - 1].backlog) {
+        /* Nobody accepts: as if the acknowledgement had been lost. Our SYN goes again, and its answer may
+         * find room. */
+        t->stats->drops[WEIR_DROP_TCP_BACKLOG]++;
         return false;
     }
     c->snd_wnd = c->max_snd_wnd = s->wnd;
@@ -123,8 +130,8 @@ bool weir_tcp_ack_input(struct weir_tcp *t, struct weir_conn *c, struct weir_seg
         t->stats->drops[WEIR_DROP_TCP_ACK]++;
         return false;
     }
-    /* An answer, even with the window shut: the peer lives (RFC 9293 3.8.6.1). Where nobody waits any more its
-     * patience ends: a peer could hold our memory for ever. */
+    /* An answer, even with the window shut: the peer lives (RFC 9293 3.8.6.1). Where nobody waits any more
+     * its patience ends: a peer could hold our memory for ever. */
     if (((c->flags & WEIR_C_PERSIST) || s->wnd == 0) && !(c->flags & WEIR_C_DETACHED)) c->retries = 0;
     if (weir_seq_lt(c->tx.una, s->h.ack)) {
         new_ack(t, c, s);

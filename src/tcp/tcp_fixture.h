@@ -64,7 +64,7 @@ static inline void fx_pass_ms(uint32_t ms)
 /* TCP's tables, planned and placed as the stack does it, in memory that is full of rubbish before. */
 static inline void fx_open_tables(const struct weir_config *conf, uint64_t now_us)
 {
-    static const struct weir_sipkey keys[4] = {{1, 2}, {3, 4}, {5, 6}, {7, 8}};
+    static const struct weir_sipkey keys[WEIR_TCP_KEYS] = {{1, 2}, {3, 4}, {5, 6}, {7, 8}, {9, 10}};
     struct weir_carve carve;
     memset(&fx, 0, sizeof fx);
     fx.conf = *conf;
@@ -134,7 +134,7 @@ static inline struct weir_conn *fx_conn(uint16_t rport)
 static inline struct weir_conn *fx_established(uint16_t rport)
 {
     struct weir_conn *c = fx_conn(rport);
-    weir_tcp_begin(&fx.t, c, FX_IRS);
+    weir_tcp_begin(&fx.t, c, weir_tcp_isn(&fx.t, c->laddr, c->lport, c->raddr, c->rport), FX_IRS);
     c->iss = FX_ISS;
     c->recover = c->iss;
     weir_txlist_init(&c->tx, c->iss + 1, (uint16_t)fx.conf.txrecs_conn);

@@ -23,10 +23,26 @@ static uint32_t seg_len(const struct weir_seg *s)
 /* PAWS, RFC 7323 5.3 R1. A reset is exempt. */
 static bool paws_ok(const struct weir_tcp *t, const struct weir_conn *c, const struct weir_seg *s)
 {
+    return !weir_seq_lt(s->h.tsval, c->ts_recent) || t->now_ms - c->ts_recent_ms > PAWS_IDLE_MS;
+}
+
+/* Timestamps were agreed on: false if they keep the segment out. */
+static bool ts_input(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s)
+{
     if (!(c->flags & WEIR_C_TS) || (s->h.flags & WEIR_TCP_RST)) return true;
-    if (!(s->h.opts & WEIR_TCPOPT_TS)) return false; /* RFC 7323 3.2: SHOULD be dropped */
-    if (!weir_seq_lt(s->h.tsval, c->ts_recent)) return true;
-    return t->now_ms - c->ts_recent_ms > PAWS_IDLE_MS;
+    if (!(s->h.opts & WEIR_TCPOPT_TS)) {
+        /* RFC 7323 3.2: dropped silently. But a SYN is challenged (RFC 5961 4), or a peer that begins anew
+         * without timestamps would never get through. */
+        if (s->h.flags & WEIR_TCP_SYN) return true;
+    } else if (paws_ok(t, c, s)) {
+        return true;
+    } else if (seg_len(s)) {
+        c->flags |= WEIR_C_ACK_NOW;
+        weir_conn_dirty(t, c);
+    } else {
+        weir_tcp_challenge(t, c); /* limited: two ends must not answer each other for ever */
+    }
+    return false;
 }
 
 /* The four cases of RFC 9293 3.10.7.4's table. */
@@ -75,8 +91,8 @@ static enum weir_verdict unacceptable(struct weir_tcp *t, struct weir_conn *c, c
 static void update_ts_recent(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s)
 {
     if (!(c->flags & WEIR_C_TS) || !(s->h.opts & WEIR_TCPOPT_TS)) return;
-    bool old = t->now_ms - c->ts_recent_ms > PAWS_IDLE_MS;
-    if ((!old && weir_seq_lt(s->h.tsval, c->ts_recent)) || weir_seq_lt(c->last_ack_sent, s->seq)) return;
+    if (weir_seq_lt(c->last_ack_sent, s->seq)) return;
+    /* It has passed PAWS: it is later, or the one before is too old to be believed. */
     c->ts_recent = s->h.tsval;
     c->ts_recent_ms = t->now_ms;
 }
@@ -114,11 +130,7 @@ static enum weir_verdict conn_input(struct weir_tcp *t, struct weir_conn *c, str
     if (c->state == WEIR_TCP_SYN_SENT) return weir_tcp_synsent_input(t, c, s);
     s->wnd = (uint32_t)s->h.wnd << (s->h.flags & WEIR_TCP_SYN ? 0 : c->snd_wscale);
     if (syn_again(t, c, s)) return WEIR_V_DONE;
-    if (!paws_ok(t, c, s)) {
-        c->flags |= WEIR_C_ACK_NOW;
-        weir_conn_dirty(t, c);
-        return drop(t, WEIR_DROP_TCP_PAWS);
-    }
+    if (!ts_input(t, c, s)) return drop(t, WEIR_DROP_TCP_PAWS);
     uint32_t old_bytes = s->bytes;
     bool probe = c->rcv_adv == c->rcv_nxt && s->seq == c->rcv_nxt && seg_len(s) > 0;
     if (probe) {
@@ -151,7 +163,7 @@ static enum weir_verdict conn_input(struct weir_tcp *t, struct weir_conn *c, str
 
 /* RFC 9293 3.6.1 and 3.10.7.4, TIME-WAIT: a FIN sent again starts the time anew; a new SYN that is later by
  * sequence number or timestamp may open the connection again (RFC 6191). true: go on to the listener. */
-static bool tw_input(struct weir_tcp *t, struct weir_tw *w, const struct weir_seg *s)
+static bool tw_input(struct weir_tcp *t, struct weir_tw *w, struct weir_seg *s)
 {
     if (s->h.flags & WEIR_TCP_RST) {
         if (s->seq == w->rcv_nxt) return false; /* RFC 1337: a reset does not end TIME-WAIT */
@@ -162,7 +174,9 @@ static bool tw_input(struct weir_tcp *t, struct weir_tw *w, const struct weir_se
     if (syn) {
         bool by_ts = w->ts && (s->h.opts & WEIR_TCPOPT_TS) && s->h.tsval != w->ts_recent;
         bool later = by_ts ? weir_seq_lt(w->ts_recent, s->h.tsval) : weir_seq_lt(w->rcv_nxt, s->seq);
-        if (later) {
+        if (later && weir_listener_lookup(t, w->laddr, w->lport)) {
+            s->reopens = true;
+            s->after = w->snd_nxt + 1;
             weir_tw_drop(t, w);
             return true;
         }

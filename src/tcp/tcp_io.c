@@ -89,7 +89,7 @@ static int may_read(const struct weir_tcp *t, weir_id id, struct weir_conn **out
 }
 
 /* Bytes have left the queue: the peer is told when the window has opened by a worthwhile step. */
-static void maybe_update(struct weir_tcp *t, struct weir_conn *c)
+void weir_tcp_maybe_update(struct weir_tcp *t, struct weir_conn *c)
 {
     if (!weir_tcp_synchronised(c) || (c->flags & WEIR_C_FIN_READ) || !weir_tcp_window_opened(t, c)) return;
     c->flags |= WEIR_C_ACK_NOW;
@@ -122,7 +122,7 @@ ptrdiff_t weir_tcp_recv(struct weir_tcp *t, weir_id id, void *buf, size_t len)
     int r = may_read(t, id, &c);
     if (r) return r == 1 ? 0 : r;
     uint32_t n = weir_recvq_copy(&c->rq, &t->mem, buf, len > 0x3fffffff ? 0x3fffffff : (uint32_t)len);
-    maybe_update(t, c);
+    weir_tcp_maybe_update(t, c);
     return (ptrdiff_t)n;
 }
 
@@ -130,7 +130,7 @@ ptrdiff_t weir_tcp_recv(struct weir_tcp *t, weir_id id, void *buf, size_t len)
  * something is back. */
 static void wake_held(struct weir_tcp *t)
 {
-    if (!t->hold_wait || t->lent > t->conf->app_hold_bytes / 2) return;
+    if (!t->hold_wait || t->lent > t->conf->app_hold_bytes - t->conf->app_hold_bytes / 8) return;
     t->hold_wait = false;
     for (uint32_t i = 0; i < t->fresh_conn; i++) {
         struct weir_conn *c = &t->conn[i];
@@ -145,7 +145,7 @@ void weir_tcp_returned(struct weir_tcp *t, uint32_t lent_id, uint32_t bytes)
     if (i < t->fresh_conn && t->conn[i].id == lent_id) {
         struct weir_conn *c = &t->conn[i];
         c->lent -= weir_min_u32(bytes, c->lent);
-        maybe_update(t, c);
+        weir_tcp_maybe_update(t, c);
     }
     wake_held(t);
 }

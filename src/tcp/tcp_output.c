@@ -17,6 +17,14 @@ static void wait_for(struct weir_tcp *t, struct weir_conn *c, enum weir_send why
     weir_conn_block(t, c);
 }
 
+/* Whatever is sent lies in a record, and other connections may hold them all. */
+static enum sent no_record(struct weir_tcp *t, struct weir_conn *c)
+{
+    t->blocked_record = true;
+    weir_conn_block(t, c);
+    return BLOCKED;
+}
+
 /* What weir_tcp_segment's refusal means for the connection. */
 static enum sent refused(struct weir_tcp *t, struct weir_conn *c, enum weir_send why)
 {
@@ -42,9 +50,16 @@ static uint32_t window_left(const struct weir_conn *c, uint32_t seq)
     return weir_seq_lt(seq, edge) ? edge - seq : 0;
 }
 
+/* mss is never 0, which an analyser of this file alone can't see. */
+static uint32_t whole_segments(uint32_t bytes, uint32_t mss)
+{
+    return mss ? bytes - bytes % mss : bytes;
+}
+
 static enum sent send_syn(struct weir_tcp *t, struct weir_conn *c, bool again)
 {
     uint32_t none = 0;
+    if (!again && !weir_txlist_room(&c->tx, &t->mem)) return no_record(t, c);
     enum weir_send r = weir_tcp_segment(t, c, c->iss, &none, (uint8_t)(WEIR_TCP_SYN | flags_of(c)));
     if (r != WEIR_SEND_OK) return refused(t, c, r);
     if (again) {
@@ -77,9 +92,10 @@ static enum sent send_lost(struct weir_tcp *t, struct weir_conn *c)
     }
     if (wnd == 0 || room < weir_min_u32(end - seq, mss)) return NOTHING;
     uint32_t bytes = weir_min_u32(weir_min_u32(data, room), weir_min_u32(wnd, weir_tcp_segment_max(t, c)));
-    if (bytes > mss && bytes < data) bytes -= bytes % mss;
-    bool fin =
-        bytes == data && c->sq.closed && until == c->sq.end && (weir_seq_lt(c->sq.end, end) || wnd > bytes);
+    if (bytes > mss && bytes < data) bytes = whole_segments(bytes, mss);
+    /* The FIN goes along when it was lost too, or for the first time behind the last that was sent. */
+    bool fin_due = weir_seq_lt(c->sq.end, end) || (last && wnd > bytes);
+    bool fin = bytes == data && c->sq.closed && until == c->sq.end && fin_due;
     uint32_t asked = bytes;
     uint8_t flags = (uint8_t)(WEIR_TCP_ACK | (fin ? WEIR_TCP_FIN : 0) | (data ? WEIR_TCP_PSH : 0));
     enum weir_send r = weir_tcp_segment(t, c, seq, &bytes, flags);
@@ -109,6 +125,13 @@ static bool worthwhile(const struct weir_conn *c, uint32_t bytes, uint32_t avail
     return bytes > 0 && bytes >= c->max_snd_wnd / 2;
 }
 
+/* Whether a last segment that is not full must wait behind the full ones of the same large segment. */
+static bool tail_waits(const struct weir_conn *c)
+{
+    if (c->sq.closed) return false;
+    return (c->flags & WEIR_C_CORK) || (!(c->flags & WEIR_C_NODELAY) && c->tx.una != c->tx.nxt);
+}
+
 static bool fin_sent(const struct weir_conn *c)
 {
     return c->sq.closed && c->tx.nxt == c->sq.end + 1;
@@ -127,7 +150,7 @@ static bool choose_new(struct weir_tcp *t, const struct weir_conn *c, uint32_t *
         room = weir_max_u32(room, mss);
     }
     uint32_t n = weir_min_u32(weir_min_u32(avail, wnd), weir_min_u32(room, weir_tcp_segment_max(t, c)));
-    if (n > mss && n < avail) n -= n % mss;
+    if (n > mss && (n < avail || tail_waits(c))) n = whole_segments(n, mss);
     *bytes = n;
     *fin = c->sq.closed && n == avail && wnd > n;
     if (n == 0 && !*fin) return false;
@@ -143,10 +166,7 @@ static enum sent send_new(struct weir_tcp *t, struct weir_conn *c)
     uint32_t bytes;
     bool fin;
     if (!choose_new(t, c, &bytes, &fin)) return NOTHING;
-    if (!weir_txlist_room(&c->tx, &t->mem)) {
-        weir_conn_block(t, c);
-        return BLOCKED;
-    }
+    if (!weir_txlist_room(&c->tx, &t->mem)) return no_record(t, c);
     uint32_t seq = c->tx.nxt, asked = bytes;
     uint8_t flags = (uint8_t)(WEIR_TCP_ACK | (fin ? WEIR_TCP_FIN : 0));
     if (bytes && seq + bytes == c->sq.end) flags |= WEIR_TCP_PSH;
@@ -184,7 +204,8 @@ void weir_tcp_output(struct weir_tcp *t, struct weir_conn *c)
     if (r != BLOCKED && (c->flags & WEIR_C_ACK_NOW) && c->state >= WEIR_TCP_SYN_RECEIVED) {
         uint32_t none = 0;
         enum weir_send s = weir_tcp_segment(t, c, weir_tcp_bare_seq(c), &none, WEIR_TCP_ACK);
-        /* Nobody answers an acknowledgement, so no timer counts: the peer's next segment asks for it again. */
+        /* Nobody answers an acknowledgement, so no timer counts: the peer's next segment asks for it again.
+         */
         if (s != WEIR_SEND_OK && s != WEIR_SEND_NO_ROUTE && s != WEIR_SEND_NO_NEIGH) wait_for(t, c, s);
     }
     if (r != BLOCKED) c->flags &= ~(uint32_t)WEIR_C_FORCE;

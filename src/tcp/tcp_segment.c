@@ -44,8 +44,8 @@ uint16_t weir_tcp_window(struct weir_tcp *t, struct weir_conn *c)
 {
     uint32_t edge = right_edge(c);
     uint32_t left = edge - c->rcv_nxt;
-    /* Rounded down, though the edge that is told may go back by less than a unit then (RFC 7323 2.4); what was
-     * promised is still taken. Rounded up it would move right with each small segment, without end. */
+    /* Rounded down, though the edge that is told may go back by less than a unit then (RFC 7323 2.4); what
+     * was promised is still taken. Rounded up it would move right with each small segment, without end. */
     uint32_t wnd = weir_min_u32(left >> c->rcv_wscale, 65535);
     c->rcv_adv = weir_seq_max(c->rcv_adv, c->rcv_nxt + (wnd << c->rcv_wscale));
     if (wnd == 0 && !(c->flags & WEIR_C_SHUT)) t->stats->window_shut++;
@@ -210,11 +210,51 @@ void weir_tcp_tw_ack(struct weir_tcp *t, const struct weir_tw *w)
     send_alone(t, &t->ip->ifc[w->ifc], w->laddr, w->raddr, &h);
 }
 
+void weir_tcp_cookie_reply(struct weir_tcp *t, struct weir_listener *l, const struct weir_seg *syn)
+{
+    const struct weir_rxpkt *pkt = syn->pkt;
+    uint32_t next_hop;
+    struct weir_ifc *ifc = weir_ip4_route(t->ip, pkt->ip.src, &next_hop);
+    if (!ifc) {
+        t->stats->drops[WEIR_DROP_NO_ROUTE]++;
+        return;
+    }
+    struct weir_tcphdr h = {.sport = syn->h.dport,
+                            .dport = syn->h.sport,
+                            .seq = weir_cookie_iss(t, syn),
+                            .ack = syn->seq + 1,
+                            .flags = WEIR_TCP_SYN | WEIR_TCP_ACK,
+                            .wnd = (uint16_t)weir_min_u32(l->rcvbuf, 65535),
+                            .opts = WEIR_TCPOPT_MSS,
+                            .mss = (uint16_t)(ifc->mtu - WEIR_IP4_BYTES - WEIR_TCP_BYTES)};
+    if (syn->h.opts & WEIR_TCPOPT_TS) {
+        h.opts |= WEIR_TCPOPT_TS;
+        h.tsval = weir_cookie_tsval(t->now_ms + weir_tcp_ts_offset(t, pkt->ip.dst, pkt->ip.src), &syn->h);
+        h.tsecr = syn->h.tsval;
+        if (syn->h.opts & WEIR_TCPOPT_WSCALE) {
+            h.opts |= WEIR_TCPOPT_WSCALE;
+            h.wscale = weir_tcp_wscale(l->rcvbuf);
+        }
+    }
+    l->cookies = 1;
+    l->cookie_ms = t->now_ms;
+    t->stats->syn_cookies_sent++;
+    send_alone(t, ifc, pkt->ip.dst, pkt->ip.src, &h);
+}
+
+/* Between half the limit and all of it, differently each second: were it constant, a stranger could count our
+ * answers on a connection of his own and learn whether his forgeries used any up (CVE-2016-5696). */
+static uint32_t challenge_budget(const struct weir_tcp *t)
+{
+    uint32_t n = t->conf->challenge_acks;
+    return n - (uint32_t)(weir_siphash_tuple(&t->key_port, t->now_ms, 0, 0, 0, 0) % (n / 2 + 1));
+}
+
 void weir_tcp_challenge(struct weir_tcp *t, struct weir_conn *c)
 {
     if (t->now_ms - t->challenge_ms >= 1000) {
         t->challenge_ms = t->now_ms;
-        t->challenge_left = t->conf->challenge_acks;
+        t->challenge_left = challenge_budget(t);
     }
     if (!t->challenge_left) {
         t->stats->drops[WEIR_DROP_RATE]++;

@@ -69,7 +69,7 @@ int weir_tcp_connect(struct weir_tcp *t, uint32_t raddr, uint16_t rport, const s
         if (o->sndbuf_bytes) c->sndbuf = o->sndbuf_bytes;
         c->flags |= (o->nodelay ? WEIR_C_NODELAY : 0) | (o->keepalive ? WEIR_C_KEEPALIVE : 0);
     }
-    weir_tcp_begin(t, c, 0);
+    weir_tcp_begin(t, c, weir_tcp_isn(t, c->laddr, c->lport, raddr, rport), 0);
     c->rcv_nxt = c->rcv_adv = 0;
     c->state = WEIR_TCP_SYN_SENT;
     weir_conn_hash(t, c);
@@ -207,6 +207,8 @@ int weir_tcp_set(struct weir_tcp *t, weir_id id, enum weir_opt opt, intptr_t val
     if (opt == WEIR_OPT_RCVBUF || opt == WEIR_OPT_SNDBUF) {
         if (value < 2048 || value > 0x3fffffff) return WEIR_EINVAL;
         *(opt == WEIR_OPT_RCVBUF ? &c->rcvbuf : &c->sndbuf) = (uint32_t)value;
+        weir_tcp_maybe_update(t, c); /* what has grown is told: nothing else may come that would */
+        weir_conn_writable(t, c);
         return 0;
     }
     if (value != 0 && value != 1) return WEIR_EINVAL;

@@ -7,7 +7,7 @@ from checkkit import Canary
 
 # Written in halves so that this file does not trip itself.
 MARKS = ["TO" + "DO", "FIX" + "ME", "X" + "XX"]
-PATHS = ["(?:^|[^A-Za-z0-9_.])/" + "work/", "/tmp/" + "bash_jobs", r"\." + "library" + r"\b"]
+PATHS = ["(?:^|[^A-Za-z0-9_.])/" + "work/", "/tmp/" + "bash_jobs", r"(?<![A-Za-z0-9_])\." + "library" + r"\b"]
 FORBIDDEN = re.compile(r"\b(?:%s)\b|%s" % ("|".join(MARKS), "|".join(PATHS)))
 
 

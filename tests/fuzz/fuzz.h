@@ -8,9 +8,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 /* A broken promise ends the run, in every build. */
-#define FUZZ_CHECK(holds)                                                                                   \
-    do {                                                                                                    \
-        if (!(holds)) __builtin_trap();                                                                     \
+#define FUZZ_CHECK(holds)                                                                                    \
+    do {                                                                                                     \
+        if (!(holds)) __builtin_trap();                                                                      \
     } while (0)
 
 #endif

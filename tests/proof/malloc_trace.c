@@ -1,9 +1,10 @@
 /* malloc_trace.c: preloaded into a program, counts what it asks of malloc while another process says so.
  *
- * Theory of operation. The file named by WEIR_MALLOC_TRACE is shared with the one who watches. It sets `armed`,
- * and from then on each call is counted and the first CALLS of them kept with who called. If it sets `canary`, the
- * next writev of the program, which is in the midst of its work, asks for memory in every way there is; that must be
- * seen, here and by a tracer of system calls. The program runs on one thread, so plain counters do.
+ * Theory of operation. The file named by WEIR_MALLOC_TRACE is shared with the one who watches. It sets
+ * `armed`, and from then on each call is counted and the first CALLS of them kept with who called. If it sets
+ * `canary`, the next writev of the program, which is in the midst of its work, asks for memory in every way
+ * there is; that must be seen, here and by a tracer of system calls. The program runs on one thread, so plain
+ * counters do.
  *
  * The allocator itself is glibc's, by the names that it keeps for such as us: dlsym would allocate. */
 #include <execinfo.h>

@@ -113,7 +113,7 @@ def watched(proof, options, canary):
     watch, log = Watch(proof, "watch"), proof.path("strace.log")
     traced = strace_works(proof)
     around = ["strace", "-f", "-e", "trace=%memory,write", "-o", log] if traced else []
-    before = ["env", "LD_PRELOAD=" + proof.library("malloc_trace"), "WEIR_MALLOC_TRACE=" + watch.path]
+    before = ["env", "LD_PRELOAD=" + proof.helper("malloc_trace"), "WEIR_MALLOC_TRACE=" + watch.path]
     with proofkit.Server(proof, *options, around=around, before=before) as server:
         magic, at_start, _ = watch.head()
         if magic != MAGIC or at_start["malloc"] + at_start["calloc"] == 0:

@@ -1,5 +1,6 @@
-/* openat2_lend.c: preloaded into `weir serve` under a valgrind that doesn't know openat2 (before 3.22) and answers
- * ENOSYS. It lends plain openat instead, so what keeps a path within the root is not there: for measuring only. */
+/* openat2_lend.c: preloaded into `weir serve` under a valgrind that doesn't know openat2 (before 3.22) and
+ * answers ENOSYS. It lends plain openat instead, so what keeps a path within the root is not there: for
+ * measuring only. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>

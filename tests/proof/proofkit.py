@@ -13,12 +13,12 @@ import ctypes
 import hashlib
 import json
 import os
-import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 SKIP_STATUS = 77
@@ -109,7 +109,8 @@ class Server:
         tell_pid = ["sh", "-c", 'echo "pid $$" >&2; exec "$@"', "sh"]
         self.process = subprocess.Popen([*around, *tell_pid, *before, *command, *options], stdout=self.out,
                                         stderr=subprocess.PIPE, preexec_fn=die_with_parent)
-        self.told = ""
+        self.told, self.ended, self.heard = "", False, threading.Condition()
+        threading.Thread(target=self.listen, daemon=True).start()
         try:
             self.pid = int(self.wait_for("pid ").split()[1])
             self.wait_for("listening on ")
@@ -117,21 +118,28 @@ class Server:
             self.kill()
             raise
 
+    def listen(self):
+        """Reads what it says for as long as it runs: a full pipe would stop it."""
+        for line in self.process.stderr:
+            with self.heard:
+                self.told += line.decode(errors="replace")
+                self.heard.notify_all()
+        with self.heard:
+            self.ended = True
+            self.heard.notify_all()
+
+    def line_of(self, start):
+        return next((line for line in self.told.split("\n") if line.startswith(start)), None)
+
     def wait_for(self, start):
-        """The first line so far that starts so, once it is whole."""
-        end = time.monotonic() + READY_SECONDS
-        while True:
-            whole = self.told.split("\n")[:-1]
-            for line in whole:
-                if line.startswith(start):
-                    return line
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([self.process.stderr], [], [], left)[0]:
-                raise Failed("the server said nothing within %d s: %s" % (READY_SECONDS, self.told))
-            more = os.read(self.process.stderr.fileno(), 4096)
-            if not more:
-                raise Failed("the server ended before it listened: " + self.told)
-            self.told += more.decode()
+        """The first line that starts so."""
+        with self.heard:
+            self.heard.wait_for(lambda: self.ended or self.line_of(start), READY_SECONDS)
+            found = self.line_of(start)
+            if not found:
+                raise Failed("the server %s: %s" % ("ended before it listened" if self.ended else
+                                                    "said nothing within %d s" % READY_SECONDS, self.told))
+            return found
 
     def stop(self):
         """Ends it in order; its ledger."""
@@ -142,16 +150,15 @@ class Server:
             self.kill()
             raise Failed("the server did not stop within %d s" % STOP_SECONDS) from None
         if status != 0:
-            raise Failed("the server ended with status %d: %s" % (status, self.rest()))
+            raise Failed("the server ended with status %d: %s" % (status, self.told))
         self.out.seek(0)
         ledger = json.loads(self.out.read())
         self.close()
         return ledger
 
-    def rest(self):
-        return self.told + self.process.stderr.read().decode()
-
     def close(self):
+        with self.heard:
+            self.heard.wait_for(lambda: self.ended, STOP_SECONDS)
         self.process.stderr.close()
         self.out.close()
 
@@ -213,7 +220,7 @@ class Proof:
     def path(self, name):
         return os.path.join(self.tmp, name)
 
-    def library(self, name):
+    def helper(self, name):
         """A preloadable helper that the build made."""
         return os.path.join(self.libs, "lib%s.so" % name)
 

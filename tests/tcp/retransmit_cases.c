@@ -539,6 +539,25 @@ CASE(idle_connection_starts_slowly_again)
     drain();
 }
 
+/* What is lost goes alone: the FIN behind it is still on its way. */
+CASE(fin_on_its_way_is_not_sent_again)
+{
+    START();
+    passive_open("<mss 1460>");
+    write_bytes(MSS);
+    expect(". 1:1461 ack 1");
+    check_eq(weir_shutdown(stack(), here()->id), 0);
+    settle();
+    expect("F. 1461:1461 ack 1");
+    for (unsigned i = 0; i < 3; i++)
+        inject(". 1:1 ack 1");
+    expect(". 1:1461 ack 1");
+    inject(". 1:1 ack 1462");
+    check_eq(info().state, WEIR_TCP_FIN_WAIT_2);
+    inject("F. 1:1 ack 1462");
+    expect(". 1462:1462 ack 2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -573,6 +592,7 @@ int main(void)
         T(small_segments_are_repaired_within_the_mss),
         T(congestion_avoidance_is_linear),
         T(idle_connection_starts_slowly_again),
+        T(fin_on_its_way_is_not_sent_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

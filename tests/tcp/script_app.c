@@ -169,7 +169,7 @@ static void verify(int line, const uint8_t *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (p[i] != seg_byte(1, (uint32_t)here()->read + 1 + (uint32_t)i))
-            script_fail(line, "byte %llu of the stream is wrong", (unsigned long long)(here()->read + i));
+            script_fail(line, "byte %llu of the stream is wrong", (unsigned long long)here()->read + i);
     here()->read += n;
 }
 

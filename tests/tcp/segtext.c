@@ -1,5 +1,6 @@
 #include "segtext.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,9 +80,9 @@ static bool read_flags(const char **p, uint8_t *flags)
 static bool read_raw(const char **p, struct segspec *s)
 {
     const char *at = skip_blanks(*p);
-    unsigned byte;
-    while (s->n_raw < sizeof s->raw && sscanf(at, "%2x", &byte) == 1) {
-        s->raw[s->n_raw++] = (uint8_t)byte;
+    while (s->n_raw < sizeof s->raw && isxdigit((unsigned char)at[0]) && isxdigit((unsigned char)at[1])) {
+        const char hex[3] = {at[0], at[1], '\0'};
+        s->raw[s->n_raw++] = (uint8_t)strtoul(hex, NULL, 16);
         at += 2;
         if (*at == ',' || *at == '>') break;
     }
