@@ -55,11 +55,11 @@ static void times(struct weir_config *c, uint8_t mode)
 static void tight(struct weir_config *c)
 {
     c->conns = 5;
-    c->pbufs = 24;
-    c->txrecs = 8;
+    c->pbufs = 16;
+    c->txrecs = 6;
     c->rcvbuf_bytes = c->sndbuf_bytes = c->app_hold_bytes = 4096;
     c->pbufs_conn = 6;
-    c->txrecs_conn = 3;
+    c->txrecs_conn = 2;
     c->rx_burst = c->tx_burst = 4;
     c->zclass[0].count = 16;
     c->zclass[1].count = 18;
@@ -136,13 +136,18 @@ static void check(void)
         FUZZ_CHECK(rx.memory[rx.bytes + i] == CANARY);
 }
 
-void rx_poll(void)
+static void poll_for(int64_t us)
 {
     struct weir_event ev[EVENTS];
-    int n = weir_poll(rx.w, ev, rx.events, 0);
+    int n = weir_poll(rx.w, ev, rx.events, us);
     FUZZ_CHECK(n >= 0 && n <= rx.events);
     rx_events(ev, n);
     check();
+}
+
+void rx_poll(void)
+{
+    poll_for(0);
 }
 
 /* To the next deadline, or a little further if it is past: what a program's loop does. false: there is
@@ -159,13 +164,17 @@ static bool next_deadline(void)
 
 /* ---- operations that are nobody's ---- */
 
-/* n: unit, or to deadlines. r: how much */
+/* n: unit, or 0 to deadlines, 1 asleep. r: how much */
 static void op_time(const struct rx_op *op)
 {
-    static const uint32_t unit_us[8] = {0, 0, 1, 1000, 10000, 100000, 1000000, 600000000};
+    static const uint32_t unit_us[8] = {0, 0, 1, 1000, 10000, 100000, 1000000, 16000000};
     uint32_t us = op->r[0] * unit_us[op->n];
     if (op->n >= 2) {
         rx.sim.now_us += us;
+        return;
+    }
+    if (op->n == 1) {
+        poll_for(op->r[0] * 10000);
         return;
     }
     for (unsigned i = 0; i <= op->r[0] % TIME_STEPS; i++)
@@ -234,14 +243,24 @@ static uint32_t run_record(const uint8_t *p, uint32_t left)
 
 /* ---- begin and end ---- */
 
-/* r: mode, MTU and initial numbers, clock, what is there already */
+/* How an input ends. */
+enum rx_end {
+    RX_ABORT = 1,    /* connections are aborted, not closed */
+    RX_STOP = 2,     /* the instance is stopped as it is */
+    RX_STOP_HELD = 4 /* and the application still has its pieces */
+};
+
+#define RX_ALONE 8 /* in the same byte: no gateway */
+
+/* r: mode, MTU and initial numbers, clock, what is there already, seed, end */
 static void begin(const uint8_t *r)
 {
     static const uint64_t clocks_ms[4] = {1, 0xffffff00u, 0x7fffff00u, 0xfffffff00000u};
-    static const struct weir_ifaddr addr = {
-        .family = WEIR_IP4, .prefix = 24, .ip = {10, 0, 0, 2}, .gateway = {10, 0, 0, 1}};
+    struct weir_ifaddr addr = {.family = WEIR_IP4, .prefix = 24, .ip = {10, 0, 0, 2}};
     struct weir_plan plan;
     struct weir_netdev_caps caps = device(r[0], r[1]);
+    rx.alone = (r[5] & RX_ALONE) != 0;
+    if (!rx.alone) memcpy(addr.gateway, (const uint8_t[4]){10, 0, 0, 1}, 4);
     weir_sim_init(&rx.sim, r[4]);
     rx.sim.now_us = clocks_ms[r[2] & 3] * 1000;
     configure(&rx.conf, r[0]);
@@ -299,13 +318,8 @@ static bool all_back(void)
 }
 
 /* Nobody answers any more. First the neighbours still do, so that what was queued for them can go. */
-static void end(bool abort)
+static void fade_out(bool abort)
 {
-    rx.events = EVENTS;
-    rx.dev.room = 64;
-    rx.dev.want = FUZZDEV_POSTS / 2;
-    rx.dev.give = ~0u;
-    rx_poll();
     rx_app_end(abort);
     rx_poll();
     for (unsigned i = 0; i < END_POLLS && !all_back(); i++) {
@@ -313,8 +327,20 @@ static void end(bool abort)
         if (!next_deadline()) break;
     }
     FUZZ_CHECK(all_back());
-    FUZZ_CHECK(weir_stop(rx.w) == 0);
-    FUZZ_CHECK(rx.w->z.live == 0 && rx.w->tcp.live == 0 && rx.w->z.posted == 0);
+}
+
+static void end(uint8_t how)
+{
+    rx.events = EVENTS;
+    rx.dev.room = 64;
+    rx.dev.want = FUZZDEV_POSTS / 2;
+    rx.dev.give = ~0u;
+    rx_poll();
+    if ((how & (RX_STOP | RX_STOP_HELD)) == 0) fade_out((how & RX_ABORT) != 0);
+    if (how & RX_STOP) rx_app_free();
+    int held = weir_stop(rx.w);
+    FUZZ_CHECK(how & RX_STOP_HELD ? held >= 0 && held <= (int)RX_PIECES : held == 0);
+    FUZZ_CHECK(rx.w->z.live == (uint32_t)held && rx.w->tcp.live == 0 && rx.w->z.posted == 0);
     check();
 }
 
@@ -327,6 +353,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     furnish(data[3]);
     for (uint32_t at = 1; at < records;)
         at += run_record(data + at * RX_RECORD, records - at);
-    end((data[5] & 1) != 0);
+    end(data[5]);
     return 0;
 }

@@ -117,7 +117,7 @@ weir_id rx_connect_to(const struct rx_flow *f)
     weir_id id = 0;
     if (c == NULL) return 0;
     int r = weir_connect(rx.w, &a, &opts, &id);
-    FUZZ_CHECK(r == 0 || r == WEIR_EMFILE);
+    FUZZ_CHECK(r == 0 || r == WEIR_EMFILE || (r == WEIR_ENETUNREACH && rx.alone));
     if (r == 0) conn_begin(c, id);
     return id;
 }
@@ -300,21 +300,25 @@ static void wrote(const struct rx_conn *c, const uint8_t *bytes, size_t n, ptrdi
     rx_written(tcb, bytes, (uint32_t)took);
 }
 
-/* n: 1 from a piece that was let go, 2 from no zbuf at all. r: connection, piece, offset (2), length */
+/* n: 1 from a piece that was let go, 2 from no zbuf at all, 3 behind what was last written of the piece; 4
+ * and up: past its end. r: connection, piece, offset (2), length */
 void rx_op_write_ref(const struct rx_op *op)
 {
     struct rx_conn *c = conn_at(op->r[0]);
-    const struct rx_piece *p = &rx.piece[op->r[1] % RX_PIECES];
+    struct rx_piece *p = &rx.piece[op->r[1] % RX_PIECES];
     uint32_t at = op->r[2] | (uint32_t)(op->r[3] & 15) << 8, n = size_of(op->r[4]);
     if (op->n % 4 == 2) {
         FUZZ_CHECK(weir_write(rx.w, c->id, rx.memory + at, 1) < 0); /* the instance's own tables */
         return;
     }
     if (p->addr == NULL || (!p->held && op->n % 4 != 1)) return;
+    if (op->n % 4 == 3) at = p->wrote;
     if (p->bytes == 0 || (p->held && at >= p->bytes)) at = 0;
     if (p->held && (op->n & 4) == 0 && n > p->bytes - at) n = p->bytes - at;
     if (!p->held || n > p->bytes - at) rx.careless = true;
-    wrote(c, p->addr + at, n, weir_write(rx.w, c->id, p->addr + at, n));
+    ptrdiff_t took = weir_write(rx.w, c->id, p->addr + at, n);
+    wrote(c, p->addr + at, n, took);
+    if (took > 0) p->wrote = at + (uint32_t)took;
 }
 
 static void write_two(const struct rx_conn *c, const uint8_t *bytes, uint32_t n)
@@ -340,9 +344,14 @@ void rx_op_write_copy(const struct rx_op *op)
 
 /* ---- the rest ---- */
 
-/* n: option. r: connection, value */
+/* n: option. r: connection, value, 1: of a listener */
 void rx_op_set(const struct rx_op *op)
 {
+    if (op->r[2] & 1) {
+        int told = weir_set(rx.w, rx.listener[op->r[0] % RX_LISTENERS], (enum weir_opt)op->n, op->r[1]);
+        FUZZ_CHECK(told == 0 || told == WEIR_EINVAL || told == WEIR_ESTALE);
+        return;
+    }
     static const intptr_t bytes[8] = {2048, 2047, 4096, 8192, 65536, 100000, 0x3fffffff, -1};
     struct rx_conn *c = conn_at(op->r[0]);
     enum weir_opt opt = (enum weir_opt)(op->n % 6);
@@ -370,19 +379,26 @@ void rx_op_look(const struct rx_op *op)
     struct weir_conn_info info;
     struct weir_stats stats;
     FUZZ_CHECK(weir_info(rx.w, c->id, &info) == (c->open ? 0 : WEIR_ESTALE));
-    FUZZ_CHECK(c->open || weir_ready(rx.w, c->id) == 0);
+    unsigned ready = weir_ready(rx.w, c->id);
+    FUZZ_CHECK(c->open || ready == 0);
+    FUZZ_CHECK((ready & WEIR_EV_ERROR) == 0 || info.error < 0);
     weir_stats(rx.w, &stats);
     FUZZ_CHECK(stats.conns_live <= rx.conf.conns && stats.timewait_live <= rx.conf.timewait);
     FUZZ_CHECK(stats.pbufs_peak <= rx.conf.pbufs && stats.txrecs_peak <= rx.conf.txrecs);
     look_at_zbufs();
 }
 
+void rx_app_free(void)
+{
+    for (unsigned i = 0; i < RX_PIECES; i++)
+        if (rx.piece[i].held) let_go(&rx.piece[i], i % 2 != 0);
+}
+
 void rx_app_end(bool abort)
 {
+    rx_app_free();
     for (unsigned i = 0; i < RX_CONNS; i++)
         if (rx.conn[i].open) close_conn(&rx.conn[i], abort ? WEIR_CLOSE_ABORT : WEIR_CLOSE_GRACEFUL);
     for (unsigned i = 0; i < RX_LISTENERS; i++)
         close_listener(i);
-    for (unsigned i = 0; i < RX_PIECES; i++)
-        if (rx.piece[i].held) let_go(&rx.piece[i], i % 2 != 0);
 }

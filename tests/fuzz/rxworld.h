@@ -65,7 +65,7 @@ struct rx_conn {
 /* A piece of the pool for which the application holds one reference, or held. */
 struct rx_piece {
     uint8_t *addr;
-    uint32_t bytes, sum;
+    uint32_t bytes, sum, wrote; /* wrote: behind what was last written from it */
     bool held;
 };
 
@@ -105,6 +105,7 @@ struct rx_world {
     weir_id listener[RX_LISTENERS];
     struct rx_prep prep;
 
+    bool alone;    /* there is no gateway */
     bool mute;     /* nobody answers ARP */
     bool foreign;  /* bytes may have come in that no flow's rule made: what is read proves nothing */
     bool careless; /* the application wrote from memory that is not its own: what is sent proves nothing */
@@ -165,6 +166,8 @@ void rx_op_set(const struct rx_op *);
 void rx_op_look(const struct rx_op *);
 /* Everything that the application has is given up. */
 void rx_app_end(bool abort);
+/* Every piece that it holds. */
+void rx_app_free(void);
 
 /* ---- fuzz_rx.c ---- */
 /* One poll, and everything that must hold after it. */
