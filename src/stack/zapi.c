@@ -2,6 +2,21 @@
  * threads. */
 #include "stack/stack.h"
 
+/* An address outside the region of zbufs: in the instance's own tables, or foreign. The areas never change,
+ * so that any thread may ask. */
+static int outside(const struct weir *w, const void *data)
+{
+    for (uint32_t i = 0; i < w->n_area; i++)
+        if ((uintptr_t)data - (uintptr_t)w->area[i].base < w->area[i].bytes) return WEIR_EFAULT;
+    return WEIR_EFOREIGN;
+}
+
+static int find(const struct weir *w, const void *data, struct weir_zhead **h)
+{
+    int r = weir_zpool_find(&w->z, data, h);
+    return r == WEIR_EFOREIGN ? outside(w, data) : r;
+}
+
 void *weir_zalloc(struct weir *w, size_t len)
 {
     if (len == 0 || len > WEIR_ZCLASS_MAX) return NULL;
@@ -57,7 +72,7 @@ static int release(struct weir *w, struct weir_zhead *h, uint32_t n)
 int weir_zfree(struct weir *w, const void *data)
 {
     struct weir_zhead *h;
-    int r = weir_zpool_find(&w->z, data, &h);
+    int r = find(w, data, &h);
     if (r < 0) return r;
     if (h->app == 0) return WEIR_ENOTHELD;
     return release(w, h, 1);
@@ -67,7 +82,7 @@ int weir_zgive(struct weir *w, const void *data)
 {
     /* The head's counts belong to the owner's thread: only the address is checked here. */
     struct weir_zhead *h = weir_zpool_head(&w->z, data);
-    if (!h) return WEIR_EFOREIGN;
+    if (!h) return outside(w, data);
     uintptr_t at = (uintptr_t)data - (uintptr_t)weir_zpool_first(&w->z, h);
     uint64_t off = (uint64_t)((uintptr_t)data - (uintptr_t)w->z.base);
     if (at >= w->z.cls[w->z.slab[off >> w->z.slab_shift].cls].bytes) return WEIR_EFAULT;
@@ -91,7 +106,7 @@ void weir_drain_given(struct weir *w)
 int weir_zref(struct weir *w, const void *data)
 {
     struct weir_zhead *h;
-    int r = weir_zpool_find(&w->z, data, &h);
+    int r = find(w, data, &h);
     if (r < 0) return r;
     if (h->app == 0) return WEIR_ENOTHELD;
     return weir_zpool_app_ref(&w->z, h);
@@ -100,21 +115,21 @@ int weir_zref(struct weir *w, const void *data)
 size_t weir_zsize(const struct weir *w, const void *data)
 {
     struct weir_zhead *h;
-    if (weir_zpool_find(&w->z, data, &h) < 0) return 0;
+    if (find(w, data, &h) < 0) return 0;
     return weir_zpool_bytes(&w->z, h) - (size_t)((const uint8_t *)data - weir_zpool_first(&w->z, h));
 }
 
 int weir_zbusy(const struct weir *w, const void *data)
 {
     struct weir_zhead *h;
-    int r = weir_zpool_find(&w->z, data, &h);
+    int r = find(w, data, &h);
     return r < 0 ? r : h->stk > 0;
 }
 
 int weir_ztag(struct weir *w, const void *data, uint16_t tag)
 {
     struct weir_zhead *h;
-    int r = weir_zpool_find(&w->z, data, &h);
+    int r = find(w, data, &h);
     if (r < 0) return r;
     if (h->app == 0) return WEIR_ENOTHELD;
     h->tag = tag;
