@@ -56,7 +56,7 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     weir_cells_init(&t->mem.pbufs, t->mem.pbufs.base, conf->pbufs, sizeof(struct weir_pbuf));
     t->mem.share = conf->pbufs / 8;
     weir_cells_init(&t->mem.txrecs, t->mem.txrecs.base, conf->txrecs, sizeof(struct weir_txrec));
-    t->n_conn = conf->conns;
+    t->mem.txlists = t->n_conn = conf->conns;
     t->n_lis = conf->listeners;
     t->n_tw = conf->timewait;
     memset(t->bucket, 0, (t->bucket_mask + 1) * sizeof *t->bucket);
