@@ -25,6 +25,8 @@ struct weir_pktmem {
     struct weir_zpool *z;
     struct weir_cells pbufs;  /* struct weir_pbuf */
     struct weir_cells txrecs; /* struct weir_txrec */
+    uint32_t txlists;         /* lists for each of which a record is kept, 0: none */
+    uint32_t txlists_used;    /* of them, those that have one */
     uint32_t to_send;         /* descriptors of send queues */
     uint32_t share;           /* descriptors that sending and receiving each leave to the other, 0: none */
     uint32_t conns,

@@ -76,6 +76,25 @@ static bool refuse(struct weir_plan *plan, const char *name, uint64_t is, const 
     return false;
 }
 
+#define FRAME_BYTES                                                                                          \
+    1514u /* of usual size; a device that posts for larger ones is refused when it is attached */
+
+/* Frames are received into the first class that holds one, or into pieces of the largest. A burst is posted;
+ * beside it one frame may be kept, one zbuf is copied into and stays so, another may be wanted for that, and
+ * one is the application's (set_floors). */
+static bool check_frames(const struct weir_config *conf, struct weir_plan *plan)
+{
+    const struct weir_zclass *last = &conf->zclass[conf->zclasses - 1];
+    uint32_t pieces = (FRAME_BYTES - 1) / last->bytes + 1;
+    uint64_t have = 0, need = (uint64_t)(conf->rx_burst + 1) * pieces + 3;
+    for (uint32_t i = conf->zclasses > 1; i < conf->zclasses; i++)
+        if (conf->zclass[i].bytes >= FRAME_BYTES || i == conf->zclasses - 1) have += conf->zclass[i].count;
+    if (have >= need) return true;
+    return refuse(plan, "zclass[last].count", last->count,
+                  "so a burst that is posted leaves no zbufs to keep, to copy and to write with",
+                  last->count + (need - have));
+}
+
 /* The largest class must take a received frame's worth: TCP needs a full segment in few pieces. */
 static bool check_zbufs(const struct weir_config *conf, struct weir_plan *plan)
 {
@@ -99,7 +118,7 @@ static bool check_zbufs(const struct weir_config *conf, struct weir_plan *plan)
             plan, "zclass[last].count", last->count,
             "so the zbufs can't hold what a burst posts and one receive buffer, and receiving could stop",
             last->count + (frames - bytes) / last->bytes + 1);
-    return true;
+    return check_frames(conf, plan);
 }
 
 static bool check_range(const struct weir_config *conf, const struct range *r, struct weir_plan *plan)

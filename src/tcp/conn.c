@@ -57,7 +57,7 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     t->mem.share = conf->pbufs / 8;
     t->mem.conns = conf->conns;
     weir_cells_init(&t->mem.txrecs, t->mem.txrecs.base, conf->txrecs, sizeof(struct weir_txrec));
-    t->n_conn = conf->conns;
+    t->mem.txlists = t->n_conn = conf->conns;
     t->n_lis = conf->listeners;
     t->n_tw = conf->timewait;
     memset(t->bucket, 0, (t->bucket_mask + 1) * sizeof *t->bucket);
