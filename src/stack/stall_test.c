@@ -13,6 +13,7 @@
 #define KIB        1024u
 #define MINUTE     (60 * (uint64_t)SECOND_US)
 #define ENDS_MAX   128u
+#define LOSSY_RTOS 10u /* the same with frames lost */
 #define LEAST_RTOS 30u /* at the plan's minimum, where connections take turns at a few zbufs */
 
 static void close_all(struct simnet *n, struct simend *end, unsigned k)
@@ -495,7 +496,7 @@ static void smallest(struct weir_config *c, enum weir_zlayout layout)
     c->listeners = 1;
 }
 
-static void least_plan(bool both_ways, uint8_t layout)
+static void least_plan(bool both_ways, uint8_t layout, uint32_t loss_ppm, unsigned rtos)
 {
     struct simnet_conf c = simnet_defaults();
     struct simend end[2 * CONNS];
@@ -506,6 +507,7 @@ static void least_plan(bool both_ways, uint8_t layout)
     printf("least plan for %u connections: %llu bytes, %u descriptors, %u records, zbufs %u and %u\n", CONNS,
            (unsigned long long)plan.total_bytes, c.stack[0].pbufs, c.stack[0].txrecs,
            c.stack[0].zclass[0].count, c.stack[0].zclass[1].count);
+    c.fault = (struct weir_fault_conf){.loss_ppm = loss_ppm, .seed = 11};
     c.check = true;
     struct simnet *n = simnet_open(&c);
     join_some(n, end, CONNS, 4 * KIB, both_ways ? 3 * KIB : 0);
@@ -514,8 +516,7 @@ static void least_plan(bool both_ways, uint8_t layout)
         end[i].chunk = 700;
         end[i].by_recv = i % 2 == 0;
     }
-    recovers(both_ways ? "64 connections, both ways" : "64 connections, one way", n, end, 2 * CONNS,
-             LEAST_RTOS);
+    recovers(both_ways ? "64 connections, both ways" : "64 connections, one way", n, end, 2 * CONNS, rtos);
     close_all(n, end, 2 * CONNS);
 }
 
@@ -523,9 +524,10 @@ static void many_connections_at_the_least_plan(void **state)
 {
     (void)state;
     for (uint8_t layout = 0; layout < 2; layout++) {
-        least_plan(false, layout);
-        least_plan(true, layout);
+        least_plan(false, layout, 0, LEAST_RTOS);
+        least_plan(true, layout, 0, LEAST_RTOS);
     }
+    least_plan(true, 0, 10000, LOSSY_RTOS); /* one record a connection: recovery must do with it */
 }
 
 int main(void)
