@@ -55,10 +55,22 @@ void bench_pause(void);
 void bench_resume(void);
 /* Nothing more is counted in this section; end does so too. */
 void bench_stop(void);
-/* The figure is the sum of instructions / units; with `function`, instructions inside that function (and what
- * it calls) / the calls of it. */
+/* The figure is the sum of instructions / units. Name, variant and unit without `;` and `,`. */
 void bench_end(const char *name, const char *variant, const char *unit, double units);
-void bench_end_of(const char *name, const char *variant, const char *unit, const char *function);
+
+/* The same for a loop of `turns` with one call in each, less what the last loop with the name "" took. */
+void bench_end_loop(const char *name, const char *variant, double turns);
+
+#define BENCH_CALLS_MAX 8
+
+/* Instructions inside a function, and what it calls, for each call of it. */
+struct bench_call {
+    const char *name, *variant, *function;
+};
+
+/* The same section gives a figure for each of these, 1 to BENCH_CALLS_MAX. Right only in the first section of
+ * a process; see bench_count.c. */
+void bench_end_calls(const struct bench_call *, unsigned n);
 
 /* Runs this program again under callgrind and emits what it counted. False: it can't be had, with a note. */
 bool bench_count_again(const struct bench_options *);

@@ -3,17 +3,20 @@
  * Theory of operation. The program starts itself under `valgrind --tool=callgrind --collect-atstart=no`. That
  * child runs the sections; each ends with a dump, a file of its own in a directory of the parent:
  *
- *     desc: Trigger: Client Request: NAME;VARIANT;UNIT;UNITS;FUNCTION
+ *     desc: Trigger: Client Request: s;NAME,VARIANT,UNIT,UNITS      a sum
+ *                                    h;... the loop alone, for each l;... a loop with a call in it
+ *     desc: Trigger: Client Request: c;NAME,VARIANT,FUNCTION;...    or calls
  *     fn=(12) caller            a name stands once, with its number
  *     cfn=(7) weir_zalloc
  *     calls=2000 17             the next line ends in the instructions inside, `ret` included
  *     9 46000
  *     totals: 1234567
  *
- * What a function costs inside is its own instructions, not the caller's `call`. Client requests inside a
- * section add about ten instructions a pause. */
-#include <ctype.h>
-#include <dirent.h>
+ * What a function costs inside is its own instructions and those of what it calls, not the caller's `call`.
+ * callgrind (3.19) forgets which functions it is in after a dump, so figures by function come from a child
+ * of their own with one section, and which is instrumented from that section on: calls are counted also where
+ * instructions are not collected, and those before would be too many. Sums are right in every section. Each
+ * pause and resume inside a section adds about ten instructions. */
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,13 +29,15 @@
 #ifdef BENCH_HAVE_VALGRIND
 #include <valgrind/callgrind.h>
 #else
-#define RUNNING_ON_VALGRIND           0
-#define CALLGRIND_TOGGLE_COLLECT      ((void)0)
-#define CALLGRIND_DUMP_STATS_AT(text) ((void)(text))
+#define RUNNING_ON_VALGRIND             0
+#define CALLGRIND_START_INSTRUMENTATION ((void)0)
+#define CALLGRIND_TOGGLE_COLLECT        ((void)0)
+#define CALLGRIND_DUMP_STATS_AT(text)   ((void)(text))
 #endif
 
-#define LABEL_BYTES 200
+#define LABEL_BYTES 400
 #define LINE_BYTES  1024
+#define PATH_BYTES  512
 #define DUMPS_MAX   256
 #define WHO         "Client Request: "
 
@@ -61,6 +66,7 @@ void bench_pause(void)
 
 void bench_begin(void)
 {
+    CALLGRIND_START_INSTRUMENTATION; /* nothing new but where calls are counted */
     open_section = true;
     bench_resume();
 }
@@ -71,34 +77,71 @@ void bench_stop(void)
     open_section = false;
 }
 
-static void end_section(const char *name, const char *variant, const char *unit, double units,
-                        const char *function)
+static void dump_sum(char kind, const char *name, const char *variant, const char *unit, double units)
 {
     char label[LABEL_BYTES];
     bench_stop();
-    snprintf(label, sizeof label, "%s;%s;%s;%.0f;%s", name, variant, unit, units, function);
+    snprintf(label, sizeof label, "%c;%s,%s,%s,%.0f", kind, name, variant, unit, units);
     CALLGRIND_DUMP_STATS_AT(label);
 }
 
 void bench_end(const char *name, const char *variant, const char *unit, double units)
 {
-    end_section(name, variant, unit, units, "");
+    dump_sum('s', name, variant, unit, units);
 }
 
-void bench_end_of(const char *name, const char *variant, const char *unit, const char *function)
+void bench_end_loop(const char *name, const char *variant, double turns)
 {
-    end_section(name, variant, unit, 1, function);
+    dump_sum(name[0] == '\0' ? 'h' : 'l', name, variant, "instructions/call", turns);
 }
 
-/* ---- the parent ---- */
+void bench_end_calls(const struct bench_call *call, unsigned n)
+{
+    char label[LABEL_BYTES] = "c";
+    bench_stop();
+    for (unsigned i = 0; i < n; i++) {
+        size_t at = strlen(label);
+        snprintf(label + at, sizeof label - at, ";%s,%s,%s", call[i].name, call[i].variant, call[i].function);
+    }
+    CALLGRIND_DUMP_STATS_AT(label);
+}
+
+/* ---- the parent: reading dumps ---- */
+
+struct called {
+    char *name, *variant, *function; /* into the label */
+    double inside, calls;
+    long id; /* the function's number, -1: not seen */
+};
 
 struct dump {
-    char label[LABEL_BYTES];
-    char *name, *variant, *unit, *function; /* into the label */
-    double units, total, inside, calls;
-    long id; /* the function's number, -1: not seen */
-    bool labelled, called;
+    char label[LABEL_BYTES], kind;
+    char *name, *variant, *unit; /* of a sum, into the label */
+    double units, total;
+    struct called call[BENCH_CALLS_MAX];
+    unsigned n_calls;
+    struct called *at; /* the function of the last cfn= line, if it is one of these */
+    double counts;     /* of the calls= line before this one, if it was to `at` */
 };
+
+static void read_calls(struct dump *d, char *rest)
+{
+    for (char *part; d->n_calls < BENCH_CALLS_MAX && (part = strsep(&rest, ";")) != NULL;) {
+        struct called *c = &d->call[d->n_calls++];
+        c->id = -1;
+        c->name = strsep(&part, ",");
+        c->variant = strsep(&part, ",");
+        c->function = part != NULL ? part : "";
+    }
+}
+
+static void read_sum(struct dump *d, char *rest)
+{
+    d->name = strsep(&rest, ",");
+    d->variant = strsep(&rest, ",");
+    d->unit = strsep(&rest, ",");
+    d->units = rest != NULL ? strtod(rest, NULL) : 0;
+}
 
 static bool read_label(struct dump *d, const char *line)
 {
@@ -106,92 +149,96 @@ static bool read_label(struct dump *d, const char *line)
     if (at == NULL) return false;
     snprintf(d->label, sizeof d->label, "%s", at + strlen(WHO));
     d->label[strcspn(d->label, "\n")] = '\0';
-    char *rest = d->label, *units;
-    d->name = strsep(&rest, ";");
-    d->variant = strsep(&rest, ";");
-    d->unit = strsep(&rest, ";");
-    units = strsep(&rest, ";");
-    d->function = rest;
-    if (rest == NULL) return false;
-    d->units = strtod(units, NULL);
+    d->kind = d->label[0];
+    if (d->kind == 'c')
+        read_calls(d, d->label + 2);
+    else if (d->kind != '\0')
+        read_sum(d, d->label + 2);
     return true;
 }
 
-/* A name with its number, "(7) weir_zalloc", or the number alone; whether it is the function's. */
-static bool is_function(struct dump *d, const char *text)
+/* A function with its number, "(7) weir_zalloc", or the number alone: one of those asked for, or NULL. */
+static struct called *find_called(struct dump *d, const char *text)
 {
     char *end;
-    if (*text != '(') return false;
+    if (*text != '(') return NULL;
     long id = strtol(text + 1, &end, 10);
-    if (end[0] == ')' && end[1] == ' ') {
-        const char *name = end + 2;
-        size_t n = strlen(d->function);
-        if (n > 0 && strncmp(name, d->function, n) == 0 && (name[n] == '\n' || name[n] == '\'')) d->id = id;
+    for (struct called *c = d->call; c < d->call + d->n_calls; c++) {
+        size_t n = strlen(c->function);
+        bool named = end[0] == ')' && end[1] == ' ' && strncmp(end + 2, c->function, n) == 0 &&
+                     (end[2 + n] == '\n' || end[2 + n] == '@');
+        if (named) c->id = id;
+        if (c->id == id) return c;
     }
-    return id == d->id;
+    return NULL;
 }
 
-/* One line of the dump's body. `counts`: the calls on the line before, to the function. */
-static void read_line(struct dump *d, const char *line, double *counts)
+static void read_line(struct dump *d, const char *line)
 {
-    if (*counts > 0) {
+    if (d->counts > 0) {
         const char *cost = strrchr(line, ' ');
-        d->calls += *counts;
-        d->inside += cost != NULL ? strtod(cost, NULL) : 0;
-        *counts = 0;
-        return;
-    }
-    if (strncmp(line, "fn=", 3) == 0)
-        (void)is_function(d, line + 3);
+        d->at->calls += d->counts;
+        d->at->inside += cost != NULL ? strtod(cost, NULL) : 0;
+        d->counts = 0;
+    } else if (strncmp(line, "fn=", 3) == 0)
+        (void)find_called(d, line + 3);
     else if (strncmp(line, "cfn=", 4) == 0)
-        d->called = is_function(d, line + 4);
-    else if (strncmp(line, "calls=", 6) == 0 && d->called)
-        *counts = strtod(line + 6, NULL);
+        d->at = find_called(d, line + 4);
+    else if (strncmp(line, "calls=", 6) == 0 && d->at != NULL)
+        d->counts = strtod(line + 6, NULL);
     else if (strncmp(line, "totals:", 7) == 0)
         d->total = strtod(line + 7, NULL);
 }
 
+static void emit(const char *name, const char *variant, const char *unit, double sum, double units)
+{
+    if (units > 0 && sum > 0)
+        bench_emit(name, variant, "instructions", sum / units, unit);
+    else
+        bench_note("%s, %s: nothing was counted", name, variant);
+}
+
 static void emit_dump(const struct dump *d)
 {
-    double units = d->function[0] != '\0' ? d->calls : d->units;
-    double sum = d->function[0] != '\0' ? d->inside : d->total;
-    if (units > 0 && sum > 0)
-        bench_emit(d->name, d->variant, "instructions", sum / units, d->unit);
-    else
-        bench_note("%s, %s: nothing was counted", d->name, d->variant);
+    static double loop; /* instructions of a turn without a call */
+    if (d->kind == 'h') loop = d->units > 0 ? d->total / d->units : 0;
+    if (d->kind == 's') emit(d->name, d->variant, d->unit, d->total, d->units);
+    if (d->kind == 'l') emit(d->name, d->variant, d->unit, d->total - loop * d->units, d->units);
+    for (const struct called *c = d->call; c < d->call + d->n_calls; c++)
+        emit(c->name, c->variant, "instructions/call", c->inside, c->calls);
 }
 
 static void read_dump(const char *path)
 {
-    struct dump d = {.id = -1};
+    struct dump d = {0};
     char line[LINE_BYTES];
-    double counts = 0;
+    bool labelled = false;
     FILE *f = fopen(path, "r");
     if (f == NULL) return;
     while (fgets(line, sizeof line, f) != NULL) {
-        if (!d.labelled)
-            d.labelled = read_label(&d, line);
+        if (labelled)
+            read_line(&d, line);
         else
-            read_line(&d, line, &counts);
+            labelled = read_label(&d, line);
     }
     fclose(f);
-    if (d.labelled) emit_dump(&d);
+    if (labelled) emit_dump(&d);
 }
 
-/* The dumps in the order in which they were made, or their removal. */
-static void each_dump(const char *prefix, bool keep)
+/* Reads the dumps in the order in which they were made, and removes them. */
+static void read_dumps(const char *prefix, bool good)
 {
-    char path[LINE_BYTES];
+    char path[PATH_BYTES + 16];
     for (int i = 1; i <= DUMPS_MAX; i++) {
         snprintf(path, sizeof path, "%s.%d", prefix, i);
         if (access(path, R_OK) != 0) break;
-        if (keep)
-            read_dump(path);
-        else
-            unlink(path);
+        if (good) read_dump(path);
+        unlink(path);
     }
-    if (!keep) unlink(prefix);
+    unlink(prefix);
 }
+
+/* ---- the parent: running the child ---- */
 
 static int run_valgrind(char **argv)
 {
@@ -202,55 +249,65 @@ static int run_valgrind(char **argv)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static bool count_into(const char *prefix, const struct bench_options *o)
+/* argv of the child, by_function: the benchmarks that are counted by function, or all others. 0: none. */
+static unsigned child_words(const struct bench_options *o, bool by_function, char **argv)
 {
-    char self[LINE_BYTES], out[LINE_BYTES + 32];
-    char *argv[BENCH_NAMES + 16];
     static char *const name[] = {
 #define BENCH_TEXT(id, text, what) text,
         BENCH_MAP(BENCH_TEXT)
 #undef BENCH_TEXT
     };
-    unsigned n = 0;
+    unsigned n = 0, named = 0;
+    if (o->quick) argv[n++] = "--quick";
+    for (unsigned i = 0; i < BENCH_NAMES; i++)
+        if (o->wanted[i] && (i == BENCH_POOL) == by_function) argv[n + named++] = name[i];
+    argv[n + named] = NULL;
+    return named;
+}
+
+static bool run_part(const char *prefix, const struct bench_options *o, bool by_function)
+{
+    char self[PATH_BYTES], out[PATH_BYTES + 32];
+    char *argv[BENCH_NAMES + 9] = {"valgrind",
+                                   "-q",
+                                   "--tool=callgrind",
+                                   "--collect-atstart=no",
+                                   by_function ? "--instr-atstart=no" : "--instr-atstart=yes",
+                                   out,
+                                   self};
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (child_words(o, by_function, argv + 7) == 0) return true;
     if (length < 0) return false;
     self[length] = '\0';
     snprintf(out, sizeof out, "--callgrind-out-file=%s", prefix);
-    argv[n++] = "valgrind";
-    argv[n++] = "-q";
-    argv[n++] = "--tool=callgrind";
-    argv[n++] = "--collect-atstart=no";
-    argv[n++] = out;
-    argv[n++] = self;
-    if (o->quick) argv[n++] = "--quick";
-    for (unsigned i = 0; i < BENCH_NAMES; i++)
-        if (o->wanted[i]) argv[n++] = name[i];
-    argv[n] = NULL;
-    return run_valgrind(argv) == 0;
+    bool good = run_valgrind(argv) == 0;
+    read_dumps(prefix, good);
+    return good;
+}
+
+static bool count_in(const char *tmp, const struct bench_options *o)
+{
+    char dir[PATH_BYTES - 8], prefix[PATH_BYTES];
+    snprintf(dir, sizeof dir, "%s/weir-bench-XXXXXX", tmp);
+    if (mkdtemp(dir) == NULL) {
+        bench_note("no instruction counts: no directory can be made in %s", tmp);
+        return false;
+    }
+    snprintf(prefix, sizeof prefix, "%s/out", dir);
+    bool good = run_part(prefix, o, true) && run_part(prefix, o, false);
+    if (!good) bench_note("no instruction counts: valgrind is not installed, or failed");
+    rmdir(dir);
+    return good;
 }
 
 bool bench_count_again(const struct bench_options *o)
 {
-#ifndef BENCH_HAVE_VALGRIND
-    (void)o;
+#ifdef BENCH_HAVE_VALGRIND
+    const char *tmp = getenv("TMPDIR");
+    return count_in(tmp != NULL && tmp[0] != '\0' ? tmp : "/tmp", o);
+#else
+    (void)count_in, (void)o;
     bench_note("no instruction counts: built without valgrind's headers");
     return false;
-#else
-    const char *tmp = getenv("TMPDIR");
-    char dir[LINE_BYTES / 2], prefix[LINE_BYTES / 2 + 8];
-    snprintf(dir, sizeof dir, "%s/weir-bench-XXXXXX", tmp != NULL && tmp[0] != '\0' ? tmp : "/tmp");
-    if (mkdtemp(dir) == NULL) {
-        bench_note("no instruction counts: no directory can be made in %s", tmp != NULL ? tmp : "/tmp");
-        return false;
-    }
-    snprintf(prefix, sizeof prefix, "%s/out", dir);
-    bool good = count_into(prefix, o);
-    if (good)
-        each_dump(prefix, true);
-    else
-        bench_note("no instruction counts: valgrind is not installed, or failed");
-    each_dump(prefix, false);
-    rmdir(dir);
-    return good;
 #endif
 }

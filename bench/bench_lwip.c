@@ -28,6 +28,19 @@ _Noreturn void serve_tap_lwip(void (*ready)(void *ctx), void *ctx)
     bench_die("built without lwIP");
 }
 
+void bench_lwip_cell(void) {}
+
+void *bench_lwip_pbuf(uint16_t bytes)
+{
+    (void)bytes;
+    return NULL;
+}
+
+void bench_lwip_pbuf_free(void *p)
+{
+    (void)p;
+}
+
 #else
 
 #include <errno.h>
@@ -43,6 +56,7 @@ _Noreturn void serve_tap_lwip(void (*ready)(void *ctx), void *ctx)
 #include <lwip/etharp.h>
 #include <lwip/ethip6.h>
 #include <lwip/init.h>
+#include <lwip/memp.h>
 #include <lwip/netif.h>
 #include <lwip/pbuf.h>
 #include <lwip/tcp.h>
@@ -57,6 +71,24 @@ _Noreturn void serve_tap_lwip(void (*ready)(void *ctx), void *ctx)
 bool bench_has_lwip(void)
 {
     return true;
+}
+
+/* ---- memory alone ---- */
+
+void bench_lwip_cell(void)
+{
+    void *cell = memp_malloc(MEMP_TCP_SEG);
+    if (cell != NULL) memp_free(MEMP_TCP_SEG, cell);
+}
+
+void *bench_lwip_pbuf(uint16_t bytes)
+{
+    return pbuf_alloc(PBUF_RAW, bytes, PBUF_RAM);
+}
+
+void bench_lwip_pbuf_free(void *p)
+{
+    pbuf_free(p);
 }
 
 /* ---- the application ---- */

@@ -47,10 +47,8 @@ void peer_init(struct peer *p, const struct peer_conf *conf, uint16_t ports)
     memset(p->frame, 'x', sizeof p->frame);
     p->conf = *conf;
     for (unsigned i = 0; i < conf->conns; i++)
-        p->conn[i] = (struct peer_conn){.port = (uint16_t)(ports + i),
-                                        .snd_nxt = FIRST_SEQ,
-                                        .snd_una = FIRST_SEQ,
-                                        .snd_end = FIRST_SEQ};
+        p->conn[i] = (struct peer_conn){
+            .port = (uint16_t)(ports + i), .snd_nxt = FIRST_SEQ, .snd_una = FIRST_SEQ, .snd_end = FIRST_SEQ};
 }
 
 /* ---- what the server sent ---- */

@@ -39,7 +39,8 @@ static void print_json(void)
 
 static bool side_by_side(const struct figure *a, const struct figure *b)
 {
-    return strcmp(a->name, b->name) == 0 && strcmp(a->metric, b->metric) == 0 && strcmp(a->unit, b->unit) == 0;
+    return strcmp(a->name, b->name) == 0 && strcmp(a->metric, b->metric) == 0 &&
+           strcmp(a->unit, b->unit) == 0;
 }
 
 /* The first variant of a row is the one that the others are divided by. */

@@ -20,6 +20,8 @@ struct serve {
     unsigned turn;
 };
 
+/* An instance without a device. Ends the program if there can be none. */
+void serve_start(struct serve *, const struct weir_plat *);
 /* An instance over this device. Ends the program if there can be none. */
 void serve_open(struct serve *, const struct weir_plat *, struct weir_netdev *, const char *addr);
 void serve_listen(struct serve *, enum serve_what, uint16_t port);
@@ -27,7 +29,7 @@ void serve_listen(struct serve *, enum serve_what, uint16_t port);
 void serve_events(struct serve *, const struct weir_event *, int n);
 void serve_close(struct serve *);
 
-/* Counts one session; `name` and `variant` as for bench_end. unit "instructions a UNIT". */
+/* One counted session. Name, variant and unit as for bench_end. */
 struct serve_case {
     struct peer_conf conf;
     enum serve_what what;
@@ -35,6 +37,8 @@ struct serve_case {
     uint16_t offloads; /* enum weir_offload, Weir only */
 };
 void serve_count_weir(const struct serve_case *);
+/* The same; `finish` ends the section, or goes on counting in it. */
+void serve_run_weir(const struct serve_case *, void (*finish)(const struct serve_case *, double units));
 void serve_count_lwip(const struct serve_case *, uint16_t ports);
 
 /* ---- over a TAP device, in a process of its own (bench_weir.c, bench_lwip.c, bench_linux.c) ----
@@ -45,6 +49,11 @@ _Noreturn void serve_tap_lwip(void (*ready)(void *ctx), void *ctx);
 _Noreturn void serve_sockets(void (*ready)(void *ctx), void *ctx);
 
 bool bench_has_lwip(void);
+/* lwIP's fixed cells (of a TCP segment's descriptor): get and put, once. Without lwIP nothing happens. */
+void bench_lwip_cell(void);
+/* Its packet buffers; NULL: no memory. */
+void *bench_lwip_pbuf(uint16_t bytes);
+void bench_lwip_pbuf_free(void *);
 
 #define SERVE_HOST_WEIR "10.77.1.1/24"
 #define SERVE_ADDR_WEIR "10.77.1.2"

@@ -21,7 +21,9 @@ static const struct row {
     struct serve_case weir; /* times and variant are filled in */
     bool lwip;
 } rows[] = {
-    {BENCH_ECHO, {{.does = PEER_ECHO, .conns = 1}, SERVE_ECHO, "echo-1", "weir", "instructions/echo", ALL}, 0},
+    {BENCH_ECHO,
+     {{.does = PEER_ECHO, .conns = 1}, SERVE_ECHO, "echo-1", "weir", "instructions/echo", ALL},
+     0},
     {BENCH_ECHO,
      {{.does = PEER_ECHO, .conns = 1}, SERVE_ECHO, "echo-1", "weir-no-offload", "instructions/echo", 0},
      1},

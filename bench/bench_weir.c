@@ -25,12 +25,11 @@ static void check(int e, const char *what)
     if (e != 0) bench_die("%s: %s", what, weir_strerror(e));
 }
 
-void serve_open(struct serve *s, const struct weir_plat *plat, struct weir_netdev *dev, const char *addr)
+void serve_start(struct serve *s, const struct weir_plat *plat)
 {
     struct weir_config conf;
     struct weir_plan plan;
     struct weir_area area = {.kind = WEIR_AREA_ANY};
-    struct weir_ifaddr ifaddr;
     memset(s, 0, sizeof *s);
     check(weir_config_size(&conf, MEM_BYTES), "configuration");
     conf.plat = plat;
@@ -39,6 +38,12 @@ void serve_open(struct serve *s, const struct weir_plat *plat, struct weir_netde
     if (posix_memalign(&area.base, plan.align_bytes, area.bytes) != 0) check(WEIR_ENOMEM, "memory");
     s->memory = area.base;
     check(weir_start(&s->w, &conf, &area, 1), "start");
+}
+
+void serve_open(struct serve *s, const struct weir_plat *plat, struct weir_netdev *dev, const char *addr)
+{
+    struct weir_ifaddr ifaddr;
+    serve_start(s, plat);
     check(weir_ifaddr_parse(&ifaddr, addr), "address");
     int e = weir_attach(s->w, dev, &ifaddr);
     if (e != 0) bench_die("%s", dev->error[0] != '\0' ? dev->error : weir_strerror(e));
@@ -182,7 +187,7 @@ static void counted_log(void *ctx, const char *line)
     bench_note("%s", line);
 }
 
-void serve_count_weir(const struct serve_case *k)
+void serve_run_weir(const struct serve_case *k, void (*finish)(const struct serve_case *, double units))
 {
     static struct counted c;
     struct weir_event event[EVENTS];
@@ -205,8 +210,18 @@ void serve_count_weir(const struct serve_case *k)
         bench_note("%s, %s: left out, %llu frames were not as expected", k->name, k->variant,
                    (unsigned long long)c.peer.odd);
     else
-        bench_end(k->name, k->variant, k->unit, (double)peer_counted(&c.peer));
+        finish(k, (double)peer_counted(&c.peer));
     serve_close(&c.serve);
+}
+
+static void end_sum(const struct serve_case *k, double units)
+{
+    bench_end(k->name, k->variant, k->unit, units);
+}
+
+void serve_count_weir(const struct serve_case *k)
+{
+    serve_run_weir(k, end_sum);
 }
 
 /* ---- over a TAP device ---- */

@@ -20,7 +20,7 @@
 #include "weir/weir.h"
 
 #define SIMNET_EVENTS  16    /* events a poll at most */
-#define SIMNET_ENDS    64    /* ends that events are told to */
+#define SIMNET_ENDS    128   /* ends that events are told to */
 #define SIMNET_CANARY  64    /* bytes behind each area that must stay as they are */
 #define SIMNET_SCRATCH 65536 /* bytes of ordinary memory from which copied writes come */
 #define SIMNET_PORT    7000

@@ -44,7 +44,8 @@ struct weir_config {
     uint32_t zclasses;                            /* 1 to WEIR_ZCLASSES_MAX */
     enum weir_zlayout zlayout;
     uint32_t pbufs;  /* packet descriptors, 16 to 16,777,216 */
-    uint32_t txrecs; /* transmit records, 4 to 16,777,216, at least conns */
+    uint32_t txrecs; /* transmit records, 4 to 16,777,216, at least conns: one is kept for each, the others
+                        are shared */
 
     /* Connections */
     uint32_t conns;     /* open at once, also those not yet accepted, 1 to 1,048,576 */

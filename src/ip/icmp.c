@@ -67,11 +67,13 @@ static bool csum_ok(const struct weir_rxpkt *pkt)
 }
 
 /* The reply is the request with type 0 for 8 and the same payload, so its checksum follows from the old one
- * (RFC 1624). */
+ * (RFC 1624). That can't tell 0 from 0xffff; 0xffff is right for either, 0 not where all the rest is 0 too.
+ */
 static uint16_t reply_csum(uint16_t csum)
 {
     uint64_t sum = weir_csum_add16(0, (uint16_t)~csum);
-    return weir_csum_done(weir_csum_add16(sum, (uint16_t) ~(WEIR_ICMP_ECHO << 8)));
+    uint16_t reply = weir_csum_done(weir_csum_add16(sum, (uint16_t) ~(WEIR_ICMP_ECHO << 8)));
+    return reply == 0 ? 0xffff : reply;
 }
 
 static enum weir_verdict echo(struct weir_ip *ip, const struct weir_rxpkt *pkt, const struct weir_icmphdr *h)

@@ -78,6 +78,23 @@ static void every_checksum_carries_over(void **state)
     }
 }
 
+/* Nothing but zeros in the reply: its checksum is 0xffff, since 0 would not add up. */
+static void echo_of_zeros(void **state)
+{
+    (void)state;
+    static const uint8_t head[8] = {8};
+    rig_know_peer();
+    rig_in_init(&in, RIG_PEER, RIG_OUR_IP, WEIR_PROTO_ICMP, NULL, 0);
+    rig_in_add(&in, head, 8);
+    rig_in_icmp_csum(&in);
+    rig_in_finish(&in);
+    assert_int_equal(take(), WEIR_V_DONE);
+    rig_count(0);
+    const uint8_t *m = rig_sent(&g.d[0], 0)->bytes + 34;
+    assert_int_equal(m[0], WEIR_ICMP_ECHO_REPLY);
+    assert_int_equal(weir_csum_fold(weir_csum_add(0, m, 8, 0)), 0xffff);
+}
+
 static void echo_leaves_padding_out(void **state)
 {
     (void)state;
@@ -397,6 +414,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(answers_echo_by_reference),
         TEST(every_checksum_carries_over),
+        TEST(echo_of_zeros),
         TEST(echo_leaves_padding_out),
         TEST(echo_in_pieces),
         TEST(echo_waits_for_the_neighbour),

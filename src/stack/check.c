@@ -76,6 +76,32 @@ static bool refuse(struct weir_plan *plan, const char *name, uint64_t is, const 
     return false;
 }
 
+#define FRAME_BYTES                                                                                          \
+    1514u /* of usual size; a device that posts for larger ones is refused when it is attached */
+
+/* Frames are received into the first class that holds one, or into pieces of the largest. A burst is posted;
+ * beside it one frame may be kept, one zbuf is copied into and stays so, another may be wanted for that, and
+ * one is the application's (set_floors). */
+static uint64_t missing_frames(const struct weir_config *conf)
+{
+    const struct weir_zclass *last = &conf->zclass[conf->zclasses - 1];
+    uint32_t pieces = (FRAME_BYTES - 1) / last->bytes + 1;
+    uint64_t have = 0, need = (uint64_t)(conf->rx_burst + 1) * pieces + 3;
+    for (uint32_t i = conf->zclasses > 1; i < conf->zclasses; i++)
+        if (conf->zclass[i].bytes >= FRAME_BYTES || i == conf->zclasses - 1) have += conf->zclass[i].count;
+    return have < need ? need - have : 0;
+}
+
+/* How many more of the largest class hold what a burst posts and one receive buffer. */
+static uint64_t missing_bytes(const struct weir_config *conf)
+{
+    const struct weir_zclass *last = &conf->zclass[conf->zclasses - 1];
+    uint64_t have = 0, need = (uint64_t)conf->rx_burst * FRAME_BYTES + conf->rcvbuf_bytes;
+    for (uint32_t i = conf->zclasses > 1; i < conf->zclasses; i++)
+        have += (uint64_t)conf->zclass[i].bytes * conf->zclass[i].count;
+    return have < need ? (need - have) / last->bytes + 1 : 0;
+}
+
 /* The largest class must take a received frame's worth: TCP needs a full segment in few pieces. */
 static bool check_zbufs(const struct weir_config *conf, struct weir_plan *plan)
 {
@@ -90,16 +116,13 @@ static bool check_zbufs(const struct weir_config *conf, struct weir_plan *plan)
     if (last->bytes < 512)
         return refuse(plan, "zclass[last].bytes", last->bytes, "too small to receive a frame in few pieces",
                       2048);
-    uint64_t bytes = 0;
-    for (uint32_t i = conf->zclasses > 1; i < conf->zclasses; i++)
-        bytes += (uint64_t)conf->zclass[i].bytes * conf->zclass[i].count;
-    uint64_t frames = (uint64_t)conf->rx_burst * 2048 + conf->rcvbuf_bytes;
-    if (bytes < frames)
-        return refuse(
-            plan, "zclass[last].count", last->count,
-            "so the zbufs can't hold what a burst posts and one receive buffer, and receiving could stop",
-            last->count + (frames - bytes) / last->bytes + 1);
-    return true;
+    uint64_t frames = missing_frames(conf), bytes = missing_bytes(conf);
+    if (frames == 0 && bytes == 0) return true;
+    return refuse(
+        plan, "zclass[last].count", last->count,
+        bytes ? "so the zbufs can't hold what a burst posts and one receive buffer, and receiving could stop"
+              : "so a burst that is posted leaves no zbufs to keep, to copy and to write with",
+        last->count + (frames > bytes ? frames : bytes)); /* one advice that serves both */
 }
 
 static bool check_range(const struct weir_config *conf, const struct range *r, struct weir_plan *plan)

@@ -96,7 +96,7 @@ def slow_reader(proof):
 
 
 def upload(proof):
-    """curl's telnet:// sends what it is given, for as long as its stdin is open, and is ended when all has come back."""
+    """curl's telnet:// sends what it is given; its stdin stays open until all has come back."""
     text = b"".join(b"line %08d of the upload\n" % i for i in range(TELNET_LINES))
     sent = proof.path("text")
     with open(sent, "wb") as f:
