@@ -367,6 +367,80 @@ static void posted_from_a_larger_class(void **state)
     simnet_close(net, NULL);
 }
 
+#define LINKS 8
+
+/* Writes what was borrowed to another connection, or gives up on it; and new bytes besides. */
+static void reflect(struct simend *e, unsigned k)
+{
+    static const uint8_t fresh[300];
+    for (unsigned i = 0; i < k; i++) {
+        struct weir_iov iov[4];
+        const struct simend *to = &e[(i + 1) % k];
+        int n = weir_read(e[i].w, e[i].id, iov, 4);
+        for (int j = 0; j < n; j++) {
+            (void)weir_write(to->w, to->id, iov[j].base, iov[j].len);
+            assert_int_equal(weir_zfree(to->w, iov[j].base), 0);
+        }
+        (void)weir_write(e[i].w, e[i].id, fresh, sizeof fresh);
+    }
+}
+
+static uint32_t drain(struct simend *e, unsigned k)
+{
+    uint32_t queued = 0;
+    for (unsigned i = 0; i < k; i++) {
+        struct weir_iov iov[4];
+        int n;
+        while ((n = weir_read(e[i].w, e[i].id, iov, 4)) > 0)
+            while (n > 0)
+                assert_int_equal(weir_zfree(e[i].w, iov[--n].base), 0);
+        assert_int_equal(n, WEIR_EAGAIN);
+        queued += simend_info(&e[i]).queued_bytes;
+    }
+    return queued;
+}
+
+/* Both ends fill their pools with bytes that they received and sent on. Once they only read, everything moves
+ * again: what waits to be sent never takes the last room to receive. */
+static void forwarded_bytes_leave_room_to_receive(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        struct simend e[2][LINKS];
+        struct simnet_conf c = simnet_defaults();
+        for (int side = 0; side < 2; side++) {
+            simnet_tiny(&c.stack[side], (enum weir_zlayout)(kind % 2));
+            c.stack[side].pbufs = 400; /* zbufs are what is short */
+            c.stack[side].pbufs_conn = 50;
+        }
+        c.async = (uint8_t)(kind / 2);
+        c.check = true;
+        net = simnet_open(&c);
+        for (unsigned i = 0; i < LINKS; i++)
+            simnet_join(net, 0, NULL, &e[0][i], &e[1][i]);
+        uint64_t pressed = 0;
+        for (unsigned round = 0; round < 3000; round++) {
+            reflect(e[0], LINKS);
+            if (round % 3) reflect(e[1], LINKS);
+            (void)simnet_step(net, net->sim.now_us + 20000);
+        }
+        for (int side = 0; side < 2; side++)
+            pressed += simnet_stats(net, side).pressure + simnet_stats(net, side).drops[WEIR_DROP_NO_ZBUF];
+        printf("pressed %llu free %u %u / %u %u\n",(unsigned long long)pressed,net->w[0]->z.cls[1].free,net->w[0]->z.cls[2].free,net->w[1]->z.cls[1].free,net->w[1]->z.cls[2].free);
+        assert_true(pressed > 100);
+        uint64_t until = net->sim.now_us + 60 * (uint64_t)SECOND_US;
+        while (drain(e[0], LINKS) + drain(e[1], LINKS) > 0)
+            if (!simnet_step(net, until)) fail_msg("kind %d: stuck", kind);
+        for (unsigned i = 0; i < LINKS; i++) {
+            simend_close(&e[0][i]);
+            simend_close(&e[1][i]);
+        }
+        simnet_run(net, MINUTES);
+        simnet_empty(net);
+        simnet_close(net, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -378,6 +452,7 @@ int main(void)
         cmocka_unit_test(loans_outlive_their_connection),
         cmocka_unit_test(lent_pieces_are_written_on_as_they_are),
         cmocka_unit_test(posted_from_a_larger_class),
+        cmocka_unit_test(forwarded_bytes_leave_room_to_receive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
