@@ -19,6 +19,7 @@
 
 #define WEIR_NEIGH_RETRY_MS     1000u /* between two requests (RFC 1122 2.3.2.1: at most one a second) */
 #define WEIR_NEIGH_TRIES        3u
+#define WEIR_NEIGH_KEEP_MS      100u    /* for so long nobody takes the place of one that was just asked */
 #define WEIR_NEIGH_REACHABLE_MS 30000u  /* after confirmation */
 #define WEIR_NEIGH_STALE_MS     600000u /* unused for so long: forgotten */
 #define WEIR_NEIGH_FAILED_MS    1000u   /* how long a failure is remembered */
@@ -91,7 +92,8 @@ void weir_neigh_init(struct weir_neigh *, struct weir_txq *, struct weir_zpool *
 
 /* The Ethernet address of a neighbour on this link. OK and mac[6]; WAIT_NEIGH: a request is out (sent now if
  * none was lately; without a header block or room it goes out on a later tick); NO_NEIGH: it did not answer
- * lately. When the table is full an old entry is replaced (weir_neigh_make says which). Constant time. */
+ * lately. When the table is full an old entry is replaced (weir_neigh_make says which), but not one that was
+ * asked less than WEIR_NEIGH_KEEP_MS ago: WAIT_NEIGH then, without a request. Constant time. */
 enum weir_send weir_neigh_resolve(struct weir_neigh *, uint32_t ip, uint32_t now_ms, uint8_t mac[6]);
 
 /* Keeps a datagram (at most 4 pieces; the Ethernet header's place is in front and unfilled) until ip answers.

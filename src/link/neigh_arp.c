@@ -69,6 +69,8 @@ enum weir_send weir_neigh_resolve(struct weir_neigh *n, uint32_t ip, uint32_t no
     if (ip == n->ip || ip == 0 || ip >= GROUPS_FROM) return WEIR_SEND_NO_NEIGH;
     struct weir_neigh_entry *e = weir_neigh_find(n, ip);
     if (e == NULL) {
+        /* More that are asked for than there are places would push each other out before any answer came. */
+        if (weir_neigh_crowded(n, now_ms)) return WEIR_SEND_WAIT_NEIGH;
         begin_asking(n, weir_neigh_make(n, ip, now_ms), WEIR_NEIGH_INCOMPLETE, now_ms);
         return WEIR_SEND_WAIT_NEIGH;
     }

@@ -170,6 +170,15 @@ static struct weir_neigh_entry *victim(const struct weir_neigh *n)
     return NULL;
 }
 
+bool weir_neigh_crowded(const struct weir_neigh *n, uint32_t now_ms)
+{
+    if (n->free != 0) return false;
+    const struct weir_neigh_entry *e = victim(n);
+    if (e->state != WEIR_NEIGH_INCOMPLETE || e->tries == 0) return false;
+    uint32_t asked_ms = e->when_ms - WEIR_NEIGH_RETRY_MS;
+    return weir_seq_lt(now_ms, asked_ms + WEIR_NEIGH_KEEP_MS);
+}
+
 struct weir_neigh_entry *weir_neigh_make(struct weir_neigh *n, uint32_t ip, uint32_t now_ms)
 {
     if (n->free == 0) {

@@ -19,6 +19,9 @@ struct weir_neigh_entry *weir_neigh_find(struct weir_neigh *, uint32_t ip);
  * which a datagram waits come last. */
 struct weir_neigh_entry *weir_neigh_make(struct weir_neigh *, uint32_t ip, uint32_t now_ms);
 
+/* Whether a new entry would push out one that waits for its answer since less than WEIR_NEIGH_KEEP_MS. */
+bool weir_neigh_crowded(const struct weir_neigh *, uint32_t now_ms);
+
 /* To the end of a state's list. when_ms is not before that of any entry in the list. */
 void weir_neigh_move(struct weir_neigh *, struct weir_neigh_entry *, enum weir_neigh_state, uint32_t when_ms);
 

@@ -317,7 +317,34 @@ static void the_unanswered_take_half_the_table(void **state)
     assert_int_equal(r.n.list[WEIR_NEIGH_INCOMPLETE].n, ENTRIES / 2 + 1);
     assert_int_equal(r.n.list[WEIR_NEIGH_REACHABLE].n, ENTRIES / 2 - 1);
     /* One that asks in the midst of a flood still gets its answer. */
+    r.now += WEIR_NEIGH_KEEP_MS;
     make_reachable(PEER);
+}
+
+/* More than there are places for, all of which answer, and all ask again and again: each gets its turn, and
+ * the requests are few. */
+static void those_asked_keep_their_place_for_the_answer(void **state)
+{
+    (void)state;
+    bool known[2 * ENTRIES] = {false};
+    unsigned left = 2 * ENTRIES;
+    for (uint32_t i = 0; i < ENTRIES; i++)
+        assert_int_equal(resolve(0x0a090200 + i), WEIR_SEND_WAIT_NEIGH); /* never answer */
+    sent();
+    for (unsigned round = 0; round < 4 * ENTRIES && left > 0; round++) {
+        r.now += WEIR_NEIGH_KEEP_MS / 2;
+        for (uint32_t i = 0; i < 2 * ENTRIES; i++)
+            if (!known[i]) (void)resolve(0x0a090100 + i);
+        sent();
+        for (uint32_t i = 0; i < 2 * ENTRIES; i++) {
+            if (known[i] || state_of(0x0a090100 + i) != WEIR_NEIGH_INCOMPLETE) continue;
+            input_own(WEIR_ARP_REPLY, 0x0a090100 + i, OUR_IP);
+            known[i] = resolve(0x0a090100 + i) == WEIR_SEND_OK;
+            left -= known[i];
+        }
+    }
+    assert_int_equal(left, 0);
+    assert_int_equal(sent(), 3 * ENTRIES); /* one request for each */
 }
 
 static void delivers_in_order_what_waited(void **state)
@@ -417,6 +444,7 @@ int main(void)
         SMALL(replaces_the_oldest_unused),
         SMALL(replaces_stale_before_reachable),
         SMALL(the_unanswered_take_half_the_table),
+        SMALL(those_asked_keep_their_place_for_the_answer),
         LARGE(delivers_in_order_what_waited),
         LARGE(sends_at_once_to_the_known),
         LARGE(drops_what_waited_for_one_that_fails),

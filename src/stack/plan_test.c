@@ -343,8 +343,11 @@ static void set_by_name(struct weir_config *c, const char *name, uint32_t value)
         return;
     }
     unsigned i = c->zclasses - 1;
-    if (strncmp(name, "zclass[last]", 12) != 0 && sscanf(name, "zclass[%u]", &i) != 1)
-        fail_msg("no option is called %s", name);
+    if (strncmp(name, "zclass[last]", 12) != 0) {
+        if (strncmp(name, "zclass[", 7) != 0 || !isdigit((unsigned char)name[7]))
+            fail_msg("no option is called %s", name);
+        i = (unsigned)strtoul(name + 7, NULL, 10);
+    }
     assert_true(i < WEIR_ZCLASSES_MAX);
     *(strstr(name, ".bytes") ? &c->zclass[i].bytes : &c->zclass[i].count) = value;
 }

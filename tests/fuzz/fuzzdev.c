@@ -48,8 +48,9 @@ static int fuzzdev_rx_post(struct weir_netdev *dev, void *addr, uint32_t bytes)
     return 0;
 }
 
-/* Cuts a frame into the posted buffers from `used` on; how many pieces, 0: they don't suffice. */
-static unsigned scatter(struct fuzzdev *d, const struct fuzzdev_frame *f, unsigned used)
+/* The pieces that a frame gets of the posted buffers from `used` on; how many, 0: they don't suffice. */
+static unsigned cut(const struct fuzzdev *d, const struct fuzzdev_frame *f, unsigned used,
+                    struct weir_piece *out)
 {
     unsigned k = 0;
     for (uint32_t at = 0; at < f->n; k++) {
@@ -58,11 +59,23 @@ static unsigned scatter(struct fuzzdev *d, const struct fuzzdev_frame *f, unsign
         uint32_t n = k < FUZZDEV_CUTS && f->cut[k] != 0 ? f->cut[k] : to->bytes;
         if (n > to->bytes) n = to->bytes;
         if (n > f->n - at) n = f->n - at;
-        memcpy(to->addr, f->bytes + at, n);
-        d->piece[used + k] = (struct weir_piece){.addr = to->addr, .bytes = n};
+        out[k] = (struct weir_piece){.addr = to->addr, .bytes = n};
         at += n;
     }
     return k;
+}
+
+static void fill(const struct fuzzdev_frame *f, const struct weir_piece *p, unsigned k)
+{
+    uint32_t at = 0;
+    for (unsigned i = 0; i < k; at += p[i++].bytes)
+        memcpy(p[i].addr, f->bytes + at, p[i].bytes);
+}
+
+/* A frame that waits for more buffers, not one for which there are never enough. */
+static bool waits(const struct fuzzdev *d, unsigned pieces, unsigned used)
+{
+    return pieces == 0 && (used > 0 || d->n_post < d->want);
 }
 
 static unsigned fuzzdev_rx_burst(struct weir_netdev *dev, struct weir_frame *out, unsigned n)
@@ -71,14 +84,15 @@ static unsigned fuzzdev_rx_burst(struct weir_netdev *dev, struct weir_frame *out
     unsigned got = 0, used = 0;
     while (got < n && d->in_n > 0) {
         const struct fuzzdev_frame *f = &d->in[d->in_head];
-        unsigned k = scatter(d, f, used);
-        if (k == 0 && (used > 0 || d->n_post < d->want)) break;
+        unsigned k = cut(d, f, used, &d->piece[used]);
+        if (waits(d, k, used)) break;
         d->in_head = (d->in_head + 1) % FUZZDEV_INJECTED;
         d->in_n--;
         if (k == 0) { /* all that it ever has is not enough */
             dev->rx_dropped++;
             continue;
         }
+        fill(f, &d->piece[used], k);
         out[got++] = (struct weir_frame){.pieces = &d->piece[used],
                                          .bytes = f->n,
                                          .n_pieces = (uint16_t)k,
@@ -203,7 +217,9 @@ static int fuzzdev_wait_handle(struct weir_netdev *dev)
 static uint64_t fuzzdev_next_us(struct weir_netdev *dev)
 {
     const struct fuzzdev *d = self(dev);
-    return d->in_n > 0 || (d->n_held > 0 && d->give > 0) ? 0 : UINT64_MAX;
+    struct weir_piece piece[FUZZDEV_POSTS];
+    if (d->n_held > 0 && d->give > 0) return 0;
+    return d->in_n == 0 || waits(d, cut(d, &d->in[d->in_head], 0, piece), 0) ? UINT64_MAX : 0;
 }
 
 static void fuzzdev_close(struct weir_netdev *dev)
