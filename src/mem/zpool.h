@@ -35,6 +35,9 @@
 #include "weir/stats.h"
 #include "weir/zbuf.h"
 
+/* What devices are usually given to receive into: 2 KB, less a head inside. */
+#define WEIR_RX_ZBUF_BYTES 1984u
+
 enum weir_take {
     WEIR_TAKE_CONTROL, /* header blocks: acknowledgements, resets, window updates, ARP */
     WEIR_TAKE_POST,    /* to be posted to a device */

@@ -8,9 +8,10 @@
 
 #include "base/bits.h"
 #include "base/text.h"
+#include "mem/zpool.h"
 #include "weir/err.h"
 
-#define POST_BYTES 1984u /* posted buffers where frames are larger than that: 2 KB, less a head inside */
+#define POST_BYTES WEIR_RX_ZBUF_BYTES /* posted buffers where frames are larger than that */
 
 static uint32_t pieces_of(uint32_t frame, uint32_t bytes)
 {

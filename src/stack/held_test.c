@@ -426,7 +426,6 @@ static void forwarded_bytes_leave_room_to_receive(void **state)
         }
         for (int side = 0; side < 2; side++)
             pressed += simnet_stats(net, side).pressure + simnet_stats(net, side).drops[WEIR_DROP_NO_ZBUF];
-        printf("pressed %llu free %u %u / %u %u\n",(unsigned long long)pressed,net->w[0]->z.cls[1].free,net->w[0]->z.cls[2].free,net->w[1]->z.cls[1].free,net->w[1]->z.cls[2].free);
         assert_true(pressed > 100);
         uint64_t until = net->sim.now_us + 60 * (uint64_t)SECOND_US;
         while (drain(e[0], LINKS) + drain(e[1], LINKS) > 0)

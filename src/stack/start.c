@@ -7,7 +7,7 @@
 /* The class that devices are given for frames of usual size. */
 static unsigned receive_class(const struct weir_zpool *z)
 {
-    unsigned c = weir_zpool_class_for(z, 1984);
+    unsigned c = weir_zpool_class_for(z, WEIR_RX_ZBUF_BYTES);
     return c < z->classes ? c : z->classes - 1;
 }
 

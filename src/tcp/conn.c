@@ -291,7 +291,8 @@ void weir_conn_block(struct weir_tcp *t, struct weir_conn *c)
 
 void weir_conn_memwait(struct weir_tcp *t, struct weir_conn *c, bool copies)
 {
-    c->flags = (c->flags & ~(uint32_t)WEIR_C_MEMCOPY) | WEIR_C_ARM_WRITE | (copies ? WEIR_C_MEMCOPY : 0);
+    c->flags &= ~(uint32_t)(WEIR_C_MEMCOPY | WEIR_C_MEMPASS);
+    c->flags |= WEIR_C_ARM_WRITE | (copies ? WEIR_C_MEMCOPY : 0);
     t->empty_waits |= c->sq.n == 0;
     if (c->flags & WEIR_C_MEMWAIT) return;
     c->flags |= WEIR_C_MEMWAIT;
@@ -319,6 +320,19 @@ void weir_tcp_unblock(struct weir_tcp *t)
     }
 }
 
+/* Received segments come from below the floor that weir_zalloc keeps, and by writing them on an application
+ * could move all of them into send queues: two instances that do so can't receive what would empty them. The
+ * half lets an application that has all segments in its hands write them, one after the other. */
+bool weir_tcp_may_pass(const struct weir_tcp *t)
+{
+    const struct weir_zpool *z = t->mem.z;
+    uint32_t headers = z->classes > 1 ? z->cls[0].count : 0;
+    uint32_t half = (z->total - headers - weir_min_u32(z->posted, z->total - headers)) / 2;
+    if (t->mem.to_send < weir_max_u32(half, 1)) return true;
+    unsigned cls = weir_zpool_class_for(z, WEIR_RX_ZBUF_BYTES);
+    return weir_zpool_can(z, weir_min_u32(cls, z->classes - 1), WEIR_TAKE_APP, 1);
+}
+
 /* Hysteresis: a sixteenth of the descriptors must be back before anybody is woken, and a segment for copies
  * before those are who copy. Who writes by reference does not wait for that: the segments may all lie with
  * the application, which gives them back when they are written. While only descriptors are left that are kept
@@ -332,12 +346,13 @@ void weir_tcp_memory(struct weir_tcp *t)
         return;
     unsigned cls = weir_zpool_class_for(t->mem.z, t->warm.zbuf_bytes);
     bool zbuf = t->warm.left > 0 || weir_zpool_can(t->mem.z, cls, WEIR_TAKE_COPY, 1);
+    bool pass = weir_tcp_may_pass(t);
     t->memwait_first = t->memwait_last = 0;
     t->empty_waits = false;
     while (at) {
         struct weir_conn *c = &t->conn[at - 1];
         at = c->memwait_next;
-        if ((c->flags & WEIR_C_MEMCOPY) && !zbuf) {
+        if (((c->flags & WEIR_C_MEMCOPY) && !zbuf) || ((c->flags & WEIR_C_MEMPASS) && !pass)) {
             t->empty_waits |= c->sq.n == 0;
             APPEND(t, t->memwait_first, t->memwait_last, memwait_next, c);
             continue;

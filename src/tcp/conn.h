@@ -57,7 +57,8 @@ enum weir_conn_flag {
     WEIR_C_PERSIST = 1 << 24,   /* the running timer is the persist timer */
     WEIR_C_HALF_OPEN = 1 << 25, /* counted in its listener's half_open */
     WEIR_C_SHUT = 1 << 26,      /* the last window told was 0 */
-    WEIR_C_MEMCOPY = 1 << 27    /* with MEMWAIT: the write needs a zbuf to copy into, not only a descriptor */
+    WEIR_C_MEMCOPY = 1 << 27,   /* with MEMWAIT: the write needs a zbuf to copy into, not only a descriptor */
+    WEIR_C_MEMPASS = 1 << 28    /* with MEMWAIT: it passes a lent piece on, see weir_tcp_may_pass */
 };
 
 /* One connection. The first part is what every segment touches. */
@@ -232,6 +233,10 @@ void weir_conn_writable(struct weir_tcp *, struct weir_conn *); /* fires WRITE i
 bool weir_conn_can_write(const struct weir_tcp *, const struct weir_conn *);
 void weir_conn_block(struct weir_tcp *, struct weir_conn *);
 void weir_conn_memwait(struct weir_tcp *, struct weir_conn *, bool copies);
+/* Whether a lent piece may go to a send queue: not while the send queues have half of the segments that can
+ * be received into, by their descriptors, and what is left is only what the application must leave to
+ * receiving. */
+bool weir_tcp_may_pass(const struct weir_tcp *);
 void weir_listener_event(struct weir_tcp *, struct weir_listener *);
 
 /* Every connection that could not send is made dirty again. */

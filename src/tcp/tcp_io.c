@@ -39,6 +39,15 @@ static int may_write(const struct weir_conn *c)
     }
 }
 
+/* What a write that was cut short waits for. */
+static void wait_to_write(struct weir_tcp *t, struct weir_conn *c, bool memory, bool copies, bool lent)
+{
+    c->flags |= WEIR_C_ARM_WRITE;
+    if (!memory) return;
+    weir_conn_memwait(t, c, copies);
+    if (lent) c->flags |= WEIR_C_MEMPASS;
+}
+
 ptrdiff_t weir_tcp_write(struct weir_tcp *t, weir_id id, const void *data, size_t len)
 {
     struct weir_zhead *head;
@@ -54,16 +63,15 @@ ptrdiff_t weir_tcp_write(struct weir_tcp *t, weir_id id, const void *data, size_
     uint32_t queued = c->sq.end - c->sq.una;
     uint32_t room = c->sndbuf > queued ? c->sndbuf - queued : 0;
     uint32_t n = len > room ? room : (uint32_t)len;
+    bool lent = !foreign && head->lent_id != 0;
     ptrdiff_t took = WEIR_EAGAIN;
-    if (n)
+    if (n && lent && !weir_tcp_may_pass(t))
+        took = WEIR_ENOMEM;
+    else if (n)
         took = foreign ? weir_sendq_copy(&c->sq, &t->mem, &t->warm, data, n)
                        : weir_sendq_ref(&c->sq, &t->mem, (uint8_t *)(uintptr_t)data, n);
-    if (took < (ptrdiff_t)len) {
-        if (took == WEIR_ENOMEM || (took > 0 && (size_t)took < n))
-            weir_conn_memwait(t, c, foreign != 0);
-        else
-            c->flags |= WEIR_C_ARM_WRITE;
-    }
+    if (took < (ptrdiff_t)len)
+        wait_to_write(t, c, took == WEIR_ENOMEM || (took > 0 && (size_t)took < n), foreign, lent);
     if (took <= 0) return took;
     c->flags |= WEIR_C_SENT_DUE;
     *(foreign ? &c->tx_bytes_copied : &c->tx_bytes_ref) += (uint64_t)took;
