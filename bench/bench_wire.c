@@ -199,11 +199,12 @@ static double measure_echo(const struct server *s, unsigned n)
     bool good = true;
     for (unsigned i = 0; i < n; i++)
         good = (fd[i] = dial(s, SERVE_ECHO)) >= 0 && good;
-    for (start = now = bench_seconds(); good && (begin == 0 || now - begin < MEASURE_S);
-         now = bench_seconds()) {
+    start = now = bench_seconds();
+    while (good && (begin == 0 || now - begin < MEASURE_S)) {
         if (begin == 0 && now - start >= WARM_S) begin = now;
         good = ask_all(fd, n);
         if (begin > 0) echoes += n;
+        now = bench_seconds();
     }
     for (unsigned i = 0; i < n; i++)
         if (fd[i] >= 0) close(fd[i]);

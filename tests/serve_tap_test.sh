@@ -63,7 +63,8 @@ wait "${jobs[@]}"
 for i in 1 2 3 4 5 6 7 8; do equal "download $i of 8" "$(cat "$tmp/hash.$i")" "$expected"; done
 
 # Half a download and then no more interest, while the server ends: nothing may be left.
-get --limit-rate 100k "$url/big.bin" -o /dev/null 2>/dev/null &
+# The process itself and not a function: a kill must reach curl, or it would outlive the test.
+curl -sS --noproxy '*' -m 60 --limit-rate 100k "$url/big.bin" -o /dev/null >/dev/null 2>&1 &
 slow=$!
 equal 'beside a slow one' "$(get "$url/a.txt")" hello
 

@@ -435,14 +435,15 @@ void simnet_transfer(struct simnet *n, struct simend *const *end, unsigned k, ui
 {
     uint64_t until = n->sim.now_us + within_us;
     bool going = true, done = false;
-    while (going && !done) {
-        going = simnet_step(n, until);
+    for (;;) {
         done = true;
         for (unsigned i = 0; i < k; i++) {
             simend_pump(end[i]);
             assert_int_equal(end[i]->error, 0);
             done = done && simend_done(end[i]);
         }
+        if (done || !going) break;
+        going = simnet_step(n, until);
     }
     for (unsigned i = 0; i < k && !done; i++)
         if (!simend_done(end[i]))

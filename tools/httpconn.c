@@ -50,6 +50,8 @@ int weir_site_open(struct weir_site *s, struct weir *w, const struct weir_config
     s->starved_head = s->starved_tail = NONE;
     ahead = ahead > slots / 4 ? slots / 4 : ahead;
     s->ahead = ahead > WEIR_FILECACHE_RUN ? WEIR_FILECACHE_RUN : ahead > 0 ? (int)ahead : 1;
+    s->share_bytes = (uint64_t) class->bytes * (slots / 2);
+    s->sndbuf_bytes = conf->sndbuf_bytes;
     s->conn = calloc(s->conns, sizeof(*s->conn));
     if (s->conn == NULL || weir_filecache_open(&s->cache, w, class->bytes, slots) != 0) {
         free(s->conn);
@@ -285,11 +287,26 @@ static void move_on(struct weir_site *s, struct weir_httpconn *c, size_t taken)
     }
 }
 
+/* Connections share the zbufs: readers that shut their windows would otherwise hold all of them between them,
+ * and nobody else be served. Half of a connection's part may wait in its send queue, half be held ahead.
+ * Returns the pieces to hold. */
+static int take_part(struct weir_site *s, struct weir_httpconn *c)
+{
+    uint64_t half = s->share_bytes / (s->live ? s->live : 1) / 2;
+    if (half < s->cache.chunk_bytes) half = s->cache.chunk_bytes;
+    uint32_t sndbuf = half < s->sndbuf_bytes ? (uint32_t)half : s->sndbuf_bytes;
+    if (sndbuf != c->sndbuf && weir_set(s->w, c->id, WEIR_OPT_SNDBUF, (intptr_t)sndbuf) == 0)
+        c->sndbuf = sndbuf;
+    uint64_t pieces = half / s->cache.chunk_bytes;
+    return pieces < (uint64_t)s->ahead ? (int)pieces : s->ahead;
+}
+
 static enum outcome do_body(struct weir_site *s, struct weir_httpconn *c)
 {
     struct weir_iov iov[WEIR_FILECACHE_RUN];
     if (c->first_ahead == c->n_ahead) {
-        int got = weir_filecache_take(&s->cache, &c->file, c->pos, c->end, s->wall_ns, c->ahead, s->ahead);
+        int most = take_part(s, c);
+        int got = weir_filecache_take(&s->cache, &c->file, c->pos, c->end, s->wall_ns, c->ahead, most);
         c->first_ahead = 0;
         c->n_ahead = got > 0 ? (uint32_t)got : 0;
         if (got < 0) return got == WEIR_ENOMEM ? STARVED : conn_end(s, c, WEIR_CLOSE_ABORT);
@@ -359,7 +376,7 @@ static void accept_all(struct weir_site *s)
         c->id = id;
         c->starved = false;
         c->file.fd = -1;
-        c->n_ahead = c->first_ahead = c->in_off = c->in_len = 0;
+        c->n_ahead = c->first_ahead = c->in_off = c->in_len = c->sndbuf = 0;
         weir_set(s->w, id, WEIR_OPT_USER, (intptr_t)index_of(s, c) + 1);
         expect_request(s, c);
         run(s, c); /* bytes may have come already, and an event for them carries the listener's number */

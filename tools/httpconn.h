@@ -41,6 +41,7 @@ struct weir_httpconn {
     uint32_t n_ahead, first_ahead; /* pieces held, of which the first `first_ahead` are used up */
     uint32_t in_off, in_len, out_off, out_len;
     uint32_t lingered;
+    uint32_t sndbuf; /* as last set, 0: the configuration's */
     uint32_t queued; /* of a reply: bytes not acknowledged at the last look */
     struct weir_chunk *ahead[WEIR_FILECACHE_RUN];
     struct weir_http_reader reader;
@@ -58,9 +59,11 @@ struct weir_site {
     uint32_t live;
     uint32_t free_head;
     uint32_t starved_head, starved_tail;
-    int ahead;       /* pieces a connection holds at most */
-    uint64_t now_us; /* of the instance's clock, set before each call */
-    int64_t wall_ns; /* of the system's */
+    int ahead;             /* pieces a connection holds at most */
+    uint64_t share_bytes;  /* of all zbufs for files: what the connections' queues may hold together */
+    uint32_t sndbuf_bytes; /* of a connection that has all of it for itself */
+    uint64_t now_us;       /* of the instance's clock, set before each call */
+    int64_t wall_ns;       /* of the system's */
     uint64_t requests, file_bytes_ref, file_bytes_copied;
     uint64_t calls; /* system calls for files, without the cache's */
 };

@@ -44,7 +44,8 @@ struct weir_config {
     uint32_t zclasses;                            /* 1 to WEIR_ZCLASSES_MAX */
     enum weir_zlayout zlayout;
     uint32_t pbufs;  /* packet descriptors, 16 to 16,777,216 */
-    uint32_t txrecs; /* transmit records, 4 to 16,777,216, at least conns */
+    uint32_t txrecs; /* transmit records, 4 to 16,777,216, at least conns: one is kept for each, the others
+                        are shared */
 
     /* Connections */
     uint32_t conns;     /* open at once, also those not yet accepted, 1 to 1,048,576 */
@@ -73,11 +74,12 @@ struct weir_config {
     uint32_t delack_us;    /* longest delay of an acknowledgement, 0 to 500,000 (RFC 9293 3.8.6.3) */
     uint32_t syn_retries;  /* 0 to 16 */
     uint32_t data_retries; /* time-outs in a row before a connection is given up, 1 to 32 */
-    uint32_t keepalive_ms; /* idle time before the first probe where an application asks for it */
-    uint32_t keepalive_interval_ms;
-    uint32_t keepalive_probes;
-    uint32_t challenge_acks; /* per second, whole instance, 1 to 100,000 (RFC 5961 section 7) */
-    uint32_t icmp_errors;    /* ICMP errors and resets to nobody's segments, per second, 1 to 100,000 */
+    uint32_t keepalive_ms; /* idle time before the first probe where an application asks for it, 1,000 to
+                              86,400,000 (RFC 9293 3.8.4 says at least 7,200,000 by default) */
+    uint32_t keepalive_interval_ms; /* between probes, 1,000 to 86,400,000 */
+    uint32_t keepalive_probes;      /* without an answer before the connection is given up, 1 to 64 */
+    uint32_t challenge_acks;        /* per second, whole instance, 1 to 100,000 (RFC 5961 section 7) */
+    uint32_t icmp_errors; /* ICMP errors and resets to nobody's segments, per second, 1 to 100,000 */
 };
 
 /* Fills in a configuration for an instance of about mem_bytes (at least 2 MiB): the buffers take what the

@@ -53,7 +53,7 @@ static void *too_large(struct weir_carve *c, const char *name, uint32_t each)
     weir_text_str(&t, name);
     weir_text_str(&t, " takes more bytes than this machine can address; a count of ");
     weir_text_u64(&t, (SIZE_LIMIT - plan->total_bytes) / (2 * (uint64_t)each));
-    weir_text_str(&t, " would do");
+    weir_text_str(&t, " would do.");
     return NULL;
 }
 

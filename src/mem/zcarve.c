@@ -31,7 +31,7 @@ _Static_assert(sizeof count_option / sizeof *count_option == WEIR_ZCLASSES_MAX, 
 _Static_assert(REGION_LIMIT / WEIR_ZCLASS_MIN < UINT32_MAX,
                "heads have 32-bit numbers, and one is free for none");
 
-/* "OPTION is GOT, RULE: VALUE would do" */
+/* "OPTION is GOT, RULE: VALUE would do." */
 static bool refuse(struct weir_plan *plan, const char *option, uint64_t got, const char *rule, uint64_t value)
 {
     struct weir_text t;
@@ -43,7 +43,7 @@ static bool refuse(struct weir_plan *plan, const char *option, uint64_t got, con
     weir_text_str(&t, rule);
     weir_text_str(&t, ": ");
     weir_text_u64(&t, value);
-    weir_text_str(&t, " would do");
+    weir_text_str(&t, " would do.");
     return false;
 }
 

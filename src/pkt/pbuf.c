@@ -8,6 +8,13 @@ bool weir_pbuf_room(const struct weir_pktmem *m, enum weir_owner owner)
     return used < m->pbufs.count - leaves && weir_cells_left(&m->pbufs) > 0;
 }
 
+bool weir_pbuf_spare(const struct weir_pktmem *m)
+{
+    uint32_t kept = m->conns > m->senders ? m->conns - m->senders : 0;
+    uint32_t may = m->pbufs.count - m->share;
+    return weir_cells_left(&m->pbufs) > kept && m->to_send < may && may - m->to_send > kept;
+}
+
 uint32_t weir_pbuf_new(struct weir_pktmem *m, uint8_t *addr, uint32_t n, uint32_t seq, enum weir_owner owner)
 {
     uint32_t number = weir_pbuf_room(m, owner) ? weir_cells_get(&m->pbufs) : 0;

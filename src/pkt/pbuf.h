@@ -25,8 +25,12 @@ struct weir_pktmem {
     struct weir_zpool *z;
     struct weir_cells pbufs;  /* struct weir_pbuf */
     struct weir_cells txrecs; /* struct weir_txrec */
+    uint32_t txlists;         /* lists for each of which a record is kept, 0: none */
+    uint32_t txlists_used;    /* of them, those that have one */
     uint32_t to_send;         /* descriptors of send queues */
     uint32_t share;           /* descriptors that sending and receiving each leave to the other, 0: none */
+    uint32_t conns,
+        senders; /* connections there can be, and those of them that hold descriptors of `to_send` */
     struct weir_stats *stats;
 };
 
@@ -43,6 +47,11 @@ bool weir_pbuf_room(const struct weir_pktmem *, enum weir_owner);
 /* A descriptor for bytes[addr .. addr + n) with one more stack reference of their zbuf for this owner; 0 iff
  * no descriptor is left for it or the zbuf's count is at its limit. next is 0. */
 uint32_t weir_pbuf_new(struct weir_pktmem *, uint8_t *addr, uint32_t n, uint32_t seq, enum weir_owner);
+
+/* Whether a send queue that holds descriptors may take one more: not those that are kept for the connections
+ * that hold none. Each can always send something so, however many others fill their queues and whose peers
+ * read nothing. */
+bool weir_pbuf_spare(const struct weir_pktmem *);
 
 /* Gives descriptor and reference back. Returns next. */
 uint32_t weir_pbuf_drop(struct weir_pktmem *, uint32_t number, enum weir_owner);

@@ -1,8 +1,9 @@
-/* check.c: what a configuration may say. Every option stands once in the table with its range; what one
- * option demands of another follows. A refusal is one sentence that names the option and a value that would
- * do. */
+/* check.c: what a configuration may say. Every option stands once in the table with its range and the option
+ * that it must reach, if there is one; what the zbufs must satisfy follows. A refusal is one sentence that
+ * names the option and a value that would do. */
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/text.h"
 #include "stack/stack.h"
 
@@ -10,16 +11,20 @@ struct range {
     const char *name;
     uint32_t min, max;
     size_t offset;
+    size_t reach; /* offset of an option that this one may not be below; that of this one: none */
+    const char *because;
 };
 
-#define OPTION(name, min, max)                                                                               \
-    {                                                                                                        \
-#name, min, max, offsetof(struct weir_config, name)                                                  \
-    }
+/* clang-format off */
+#define AT(name) offsetof(struct weir_config, name)
+#define OPTION(name, min, max) {#name, min, max, AT(name), AT(name), ""}
+#define OPTION_REACHES(name, min, max, other, because) {#name, min, max, AT(name), AT(other), because}
+/* clang-format on */
+/* What is to be reached stands before what must reach it. */
 static const struct range ranges[] = {
-    OPTION(pbufs, 16, 1u << 24),
-    OPTION(txrecs, 4, 1u << 24),
     OPTION(conns, 1, 1u << 20),
+    OPTION_REACHES(pbufs, 16, 1u << 24, conns, "below conns, so some connections could never carry data"),
+    OPTION_REACHES(txrecs, 4, 1u << 24, conns, "below conns, so a connection could not even send its SYN"),
     OPTION(listeners, 0, 4096),
     OPTION(timewait, 0, 1u << 20),
     OPTION(rcvbuf_bytes, 2048, 0x3fffffff),
@@ -27,7 +32,8 @@ static const struct range ranges[] = {
     OPTION(pbufs_conn, 4, 65535),
     OPTION(txrecs_conn, 2, 65535),
     OPTION(ooo_conn, 0, 65535),
-    OPTION(app_hold_bytes, 2048, 0xffffffff),
+    OPTION_REACHES(app_hold_bytes, 2048, 0xffffffff, rcvbuf_bytes,
+                   "below rcvbuf_bytes, so one full receive buffer could not be lent"),
     OPTION(ifaces, 1, WEIR_IFACES_MAX),
     OPTION(neighbours, 2, 65536),
     OPTION(neigh_queue, 0, 16),
@@ -46,10 +52,10 @@ static const struct range ranges[] = {
     OPTION(icmp_errors, 1, 100000),
 };
 
-static uint32_t value_of(const struct weir_config *conf, const struct range *r)
+static uint32_t value_at(const struct weir_config *conf, size_t offset)
 {
     uint32_t v;
-    memcpy(&v, (const char *)conf + r->offset, sizeof v);
+    memcpy(&v, (const char *)conf + offset, sizeof v);
     return v;
 }
 
@@ -70,6 +76,32 @@ static bool refuse(struct weir_plan *plan, const char *name, uint64_t is, const 
     return false;
 }
 
+#define FRAME_BYTES                                                                                          \
+    1514u /* of usual size; a device that posts for larger ones is refused when it is attached */
+
+/* Frames are received into the first class that holds one, or into pieces of the largest. A burst is posted;
+ * beside it one frame may be kept, one zbuf is copied into and stays so, another may be wanted for that, and
+ * one is the application's (set_floors). */
+static uint64_t missing_frames(const struct weir_config *conf)
+{
+    const struct weir_zclass *last = &conf->zclass[conf->zclasses - 1];
+    uint32_t pieces = (FRAME_BYTES - 1) / last->bytes + 1;
+    uint64_t have = 0, need = (uint64_t)(conf->rx_burst + 1) * pieces + 3;
+    for (uint32_t i = conf->zclasses > 1; i < conf->zclasses; i++)
+        if (conf->zclass[i].bytes >= FRAME_BYTES || i == conf->zclasses - 1) have += conf->zclass[i].count;
+    return have < need ? need - have : 0;
+}
+
+/* How many more of the largest class hold what a burst posts and one receive buffer. */
+static uint64_t missing_bytes(const struct weir_config *conf)
+{
+    const struct weir_zclass *last = &conf->zclass[conf->zclasses - 1];
+    uint64_t have = 0, need = (uint64_t)conf->rx_burst * FRAME_BYTES + conf->rcvbuf_bytes;
+    for (uint32_t i = conf->zclasses > 1; i < conf->zclasses; i++)
+        have += (uint64_t)conf->zclass[i].bytes * conf->zclass[i].count;
+    return have < need ? (need - have) / last->bytes + 1 : 0;
+}
+
 /* The largest class must take a received frame's worth: TCP needs a full segment in few pieces. */
 static bool check_zbufs(const struct weir_config *conf, struct weir_plan *plan)
 {
@@ -84,33 +116,27 @@ static bool check_zbufs(const struct weir_config *conf, struct weir_plan *plan)
     if (last->bytes < 512)
         return refuse(plan, "zclass[last].bytes", last->bytes, "too small to receive a frame in few pieces",
                       2048);
-    uint64_t bytes = 0;
-    for (uint32_t i = conf->zclasses > 1; i < conf->zclasses; i++)
-        bytes += (uint64_t)conf->zclass[i].bytes * conf->zclass[i].count;
-    uint64_t frames = (uint64_t)conf->rx_burst * 2048 + conf->rcvbuf_bytes;
-    if (bytes < frames)
-        return refuse(
-            plan, "zclass[last].count", last->count,
-            "so the zbufs can't hold what a burst posts and one receive buffer, and receiving could stop",
-            last->count + (frames - bytes) / last->bytes + 1);
-    return true;
+    uint64_t frames = missing_frames(conf), bytes = missing_bytes(conf);
+    if (frames == 0 && bytes == 0) return true;
+    return refuse(
+        plan, "zclass[last].count", last->count,
+        bytes ? "so the zbufs can't hold what a burst posts and one receive buffer, and receiving could stop"
+              : "so a burst that is posted leaves no zbufs to keep, to copy and to write with",
+        last->count + (frames > bytes ? frames : bytes)); /* one advice that serves both */
+}
+
+static bool check_range(const struct weir_config *conf, const struct range *r, struct weir_plan *plan)
+{
+    uint32_t v = value_at(conf, r->offset), least = r->min, other = value_at(conf, r->reach);
+    if (r->reach != r->offset) least = weir_max_u32(least, other);
+    if (v < r->min) return refuse(plan, r->name, v, "below its minimum", least);
+    if (v > r->max) return refuse(plan, r->name, v, "above its maximum", r->max);
+    return v >= least || refuse(plan, r->name, v, r->because, least);
 }
 
 bool weir_check_config(const struct weir_config *conf, struct weir_plan *plan)
 {
-    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
-        uint32_t v = value_of(conf, &ranges[i]);
-        if (v < ranges[i].min) return refuse(plan, ranges[i].name, v, "below its minimum", ranges[i].min);
-        if (v > ranges[i].max) return refuse(plan, ranges[i].name, v, "above its maximum", ranges[i].max);
-    }
-    if (conf->txrecs < conf->conns)
-        return refuse(plan, "txrecs", conf->txrecs,
-                      "below conns, so a connection could not even send its SYN", conf->conns);
-    if (conf->pbufs < conf->conns)
-        return refuse(plan, "pbufs", conf->pbufs, "below conns, so some connections could never carry data",
-                      conf->conns);
-    if (conf->app_hold_bytes < conf->rcvbuf_bytes)
-        return refuse(plan, "app_hold_bytes", conf->app_hold_bytes,
-                      "below rcvbuf_bytes, so one full receive buffer could not be lent", conf->rcvbuf_bytes);
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
+        if (!check_range(conf, &ranges[i], plan)) return false;
     return check_zbufs(conf, plan);
 }

@@ -88,9 +88,12 @@ static int next_pass(struct weir *w, int64_t *next_us)
     return handles;
 }
 
-/* What a poll would tell or carry out at once: events that did not fit or came of a call, given zbufs. */
+/* What a poll would tell, send or carry out at once: events that did not fit or came of a call, a reset that
+ * a close has built, given zbufs. */
 static bool owes(const struct weir *w)
 {
+    for (uint32_t i = 0; i < w->ip.n_ifc; i++)
+        if (w->ip.ifc[i].txq.n > 0) return true;
     return weir_tcp_has_events(&w->tcp) || weir_memory_due(w) ||
            atomic_load_explicit(&w->z.given, memory_order_relaxed) != 0 ||
            atomic_load_explicit(&w->woken, memory_order_relaxed) != 0;

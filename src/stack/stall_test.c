@@ -13,7 +13,8 @@
 #define KIB        1024u
 #define MINUTE     (60 * (uint64_t)SECOND_US)
 #define ENDS_MAX   128u
-#define LEAST_RTOS 60u
+#define LOSSY_RTOS 10u /* the same with frames lost */
+#define LEAST_RTOS 30u /* at the plan's minimum, where connections take turns at a few zbufs */
 
 static void close_all(struct simnet *n, struct simend *end, unsigned k)
 {
@@ -97,10 +98,11 @@ static void write_only_for(struct simnet *n, struct simend *end, unsigned k, uin
     } while (simnet_step(n, until));
 }
 
-static struct simnet *tiny_net(void (*change)(struct weir_config *))
+/* Both sides have few zbufs, or only side 1. */
+static struct simnet *tiny_net(int first, void (*change)(struct weir_config *))
 {
     struct simnet_conf c = simnet_defaults();
-    for (int side = 0; side < 2; side++) {
+    for (int side = first; side < 2; side++) {
         simnet_tiny(&c.stack[side], side ? WEIR_ZLAYOUT_INSIDE : WEIR_ZLAYOUT_DENSE);
         if (change) change(&c.stack[side]);
     }
@@ -130,17 +132,22 @@ static void large_sndbuf(struct weir_config *c)
 static void send_queues_hold_all(enum simnet_write how, const char *what)
 {
     struct simend end[12];
-    struct simnet *n = tiny_net(large_sndbuf);
+    struct simnet *n = tiny_net(0, large_sndbuf);
     join_some(n, end, 6, 200 * KIB, 150 * KIB);
     for (unsigned i = 0; i < 12; i++)
         end[i].how = how;
     write_only_for(n, end, 12, 20 * (uint64_t)SECOND_US);
     for (int side = 0; side < 2; side++) {
-        assert_null(weir_zalloc(n->w[side], 1900));
+        /* Copies are packed into the largest class. */
+        assert_null(weir_zalloc(n->w[side], how == WRITE_COPY ? 4000 : 1900));
         assert_true(simnet_stats(n, side).pressure > 0);
     }
-    for (unsigned i = 0; i < 12; i++)
-        assert_true(simend_info(&end[i]).queued_bytes > 0);
+    uint32_t queued[2] = {0, 0}, unread = 0;
+    for (unsigned i = 0; i < 12; i++) {
+        queued[i % 2] += simend_info(&end[i]).queued_bytes;
+        unread += simend_info(&end[i]).readable_bytes;
+    }
+    assert_true(queued[0] >= 20 * KIB && queued[1] >= 20 * KIB && unread > 0);
     recovers(what, n, end, 12, 1);
     close_all(n, end, 12);
 }
@@ -159,7 +166,7 @@ static void all_in_send_queues(void **state)
 static struct {
     struct weir_netdev_ops ops;
     const struct weir_netdev_ops *real;
-    bool on;
+    bool on, frozen; /* frozen: no other connection loses anything from now on */
     uint16_t spared; /* the port of a connection that loses nothing */
     unsigned n;
     struct {
@@ -181,6 +188,7 @@ static bool loses(const struct weir_frame *f)
     if (total <= headers || port == lossy.spared) return false;
     for (unsigned i = 0; i < lossy.n; i++)
         if (lossy.hole[i].port == port) return lossy.hole[i].seq == seq;
+    if (lossy.frozen) return false;
     assert_in_range(lossy.n, 0, 15);
     lossy.hole[lossy.n].port = port;
     lossy.hole[lossy.n++].seq = seq;
@@ -212,11 +220,17 @@ static uint32_t ooo_bytes(const struct simend *end, unsigned k)
     return sum;
 }
 
+static void large_rcvbuf(struct weir_config *c)
+{
+    c->rcvbuf_bytes = c->app_hold_bytes = 12288;
+    c->ooo_conn = 8;
+}
+
 static void all_out_of_order(void **state)
 {
     (void)state;
     struct simend end[14], *spared[2] = {&end[12], &end[13]};
-    struct simnet *n = tiny_net(NULL);
+    struct simnet *n = tiny_net(1, large_rcvbuf);
     make_lossy(n);
     join_some(n, end, 7, 60 * KIB, 0);
     lossy.on = true;
@@ -235,6 +249,48 @@ static void all_out_of_order(void **state)
     lossy.on = false;
     recovers("all zbufs out of order", n, end, 12, 1);
     close_all(n, end, 14);
+}
+
+/* ---- all transmit records with connections whose peers are gone ---- */
+
+/* Each connection has a record of its own: those whose bytes nobody acknowledges can't keep others from
+ * opening and sending. */
+static void records_with_dead_peers(void **state)
+{
+    (void)state;
+    enum { DEAD = 3, SHARED = 4 };
+    struct simnet_conf c = simnet_defaults();
+    c.stack[0].conns = 8;
+    c.stack[0].txrecs = 8 + SHARED;
+    c.stack[0].txrecs_conn = 8;
+    c.check = true;
+    struct simnet *n = simnet_open(&c);
+    struct simend end[2 * DEAD + 2];
+    const struct weir_opts nodelay = {.nodelay = 1};
+    make_lossy(n);
+    for (unsigned i = 0; i < 2 * DEAD; i += 2)
+        simnet_join(n, 0, &nodelay, &end[i], &end[i + 1]);
+    lossy.on = true;
+    for (unsigned k = 0; k < 9; k++) {
+        for (unsigned i = 0; i < 2 * DEAD; i += 2)
+            assert_int_equal(weir_write(end[i].w, end[i].id, n->scratch, 1400), 1400);
+        simnet_run(n, 1000);
+    }
+    assert_int_equal(simnet_stats(n, 0).txrecs_live, DEAD + SHARED);
+    lossy.frozen = true;
+    uint64_t from = n->sim.now_us;
+    struct simend *a = &end[2 * DEAD], *b = &end[2 * DEAD + 1], *both[2] = {a, b};
+    simnet_join(n, 0, NULL, a, b);
+    assert_in_range(n->sim.now_us - from, 0, 200000);
+    simend_plan(a, b, 1, 60 * KIB, 60 * KIB);
+    simnet_transfer(n, both, 2, SECOND_US);
+    printf("beside dead peers' records: opened and 120 KiB in %llu us\n",
+           (unsigned long long)(n->sim.now_us - from));
+    for (unsigned i = 0; i < 2 * DEAD; i++)
+        assert_int_equal(weir_close(end[i].w, end[i].id, WEIR_CLOSE_ABORT), 0);
+    for (unsigned i = 0; i < 2 * DEAD; i++)
+        simend_leave(&end[i]);
+    close_all(n, a, 2);
 }
 
 /* ---- the application holds all it may ---- */
@@ -268,7 +324,7 @@ static void application_holds_all(void **state)
     (void)state;
     struct simend end[8];
     struct hoard hoard[4];
-    struct simnet *n = tiny_net(NULL);
+    struct simnet *n = tiny_net(0, NULL);
     join_some(n, end, 4, 60 * KIB, 0);
     for (unsigned i = 0; i < 4; i++)
         hoard[i] = (struct hoard){.end = &end[2 * i + 1]};
@@ -365,7 +421,7 @@ static void proxy_with_a_stuck_peer(void **state)
     (void)state;
     enum { PAIRS = 3 }; /* the first is stuck */
     struct proxied p[PAIRS];
-    struct simnet *n = tiny_net(NULL);
+    struct simnet *n = tiny_net(0, NULL);
     for (unsigned i = 0; i < PAIRS; i++)
         proxied_join(n, &p[i], i + 1, i ? 200 * KIB : 100 * KIB);
     uint64_t from = n->sim.now_us, until = from + MINUTE;
@@ -440,7 +496,7 @@ static void smallest(struct weir_config *c, enum weir_zlayout layout)
     c->listeners = 1;
 }
 
-static void least_plan(bool both_ways, uint8_t layout)
+static void least_plan(bool both_ways, uint8_t layout, uint32_t loss_ppm, unsigned rtos)
 {
     struct simnet_conf c = simnet_defaults();
     struct simend end[2 * CONNS];
@@ -451,6 +507,7 @@ static void least_plan(bool both_ways, uint8_t layout)
     printf("least plan for %u connections: %llu bytes, %u descriptors, %u records, zbufs %u and %u\n", CONNS,
            (unsigned long long)plan.total_bytes, c.stack[0].pbufs, c.stack[0].txrecs,
            c.stack[0].zclass[0].count, c.stack[0].zclass[1].count);
+    c.fault = (struct weir_fault_conf){.loss_ppm = loss_ppm, .seed = 11};
     c.check = true;
     struct simnet *n = simnet_open(&c);
     join_some(n, end, CONNS, 4 * KIB, both_ways ? 3 * KIB : 0);
@@ -459,8 +516,7 @@ static void least_plan(bool both_ways, uint8_t layout)
         end[i].chunk = 700;
         end[i].by_recv = i % 2 == 0;
     }
-    recovers(both_ways ? "64 connections, both ways" : "64 connections, one way", n, end, 2 * CONNS,
-             LEAST_RTOS);
+    recovers(both_ways ? "64 connections, both ways" : "64 connections, one way", n, end, 2 * CONNS, rtos);
     close_all(n, end, 2 * CONNS);
 }
 
@@ -468,19 +524,18 @@ static void many_connections_at_the_least_plan(void **state)
 {
     (void)state;
     for (uint8_t layout = 0; layout < 2; layout++) {
-        least_plan(false, layout);
-        least_plan(true, layout);
+        least_plan(false, layout, 0, LEAST_RTOS);
+        least_plan(true, layout, 0, LEAST_RTOS);
     }
+    least_plan(true, 0, 10000, LOSSY_RTOS); /* one record a connection: recovery must do with it */
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_in_send_queues),
-        cmocka_unit_test(all_out_of_order),
-        cmocka_unit_test(application_holds_all),
-        cmocka_unit_test(proxy_with_a_stuck_peer),
-        cmocka_unit_test(many_connections_at_the_least_plan),
+        cmocka_unit_test(all_in_send_queues),      cmocka_unit_test(all_out_of_order),
+        cmocka_unit_test(application_holds_all),   cmocka_unit_test(records_with_dead_peers),
+        cmocka_unit_test(proxy_with_a_stuck_peer), cmocka_unit_test(many_connections_at_the_least_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,19 +4,29 @@
 #include "base/bits.h"
 #include "stack/stack.h"
 
+/* The class that devices are given for frames of usual size. */
+static unsigned receive_class(const struct weir_zpool *z)
+{
+    unsigned c = weir_zpool_class_for(z, 1984);
+    return c < z->classes ? c : z->classes - 1;
+}
+
 /* Floors, as shares of a class's count: what uses memory must leave some to what frees it. Header blocks are
- * the smallest class: all but control leave a quarter of it alone. */
+ * the smallest class: all but control leave a quarter of it alone. However few there are of the class that
+ * frames are received into, each kind leaves at least one to the kind before it: were the last one copied
+ * into, the acknowledgements that give it back could come only with data that nothing could take in, and two
+ * instances might wait so for each other for ever. */
 static void set_floors(struct weir *w)
 {
     for (unsigned c = 0; c < w->z.classes; c++) {
         uint32_t n = w->z.cls[c].count;
         uint32_t control = c == 0 && w->z.classes > 1 ? n / 4 : 0;
-        uint32_t floor[WEIR_TAKES] = {[WEIR_TAKE_CONTROL] = 0,
-                                      [WEIR_TAKE_POST] = control,
-                                      [WEIR_TAKE_INORDER] = control + n / 32,
-                                      [WEIR_TAKE_COPY] = control + n / 16,
-                                      [WEIR_TAKE_APP] = control + n / 8,
-                                      [WEIR_TAKE_OOO] = control + n / 4};
+        uint32_t step = c == receive_class(&w->z);
+        uint32_t floor[WEIR_TAKES] = {0, control, control + n / 32};
+        uint32_t share[WEIR_TAKES] = {
+            [WEIR_TAKE_COPY] = n / 16, [WEIR_TAKE_APP] = n / 8, [WEIR_TAKE_OOO] = n / 4};
+        for (unsigned k = WEIR_TAKE_COPY; k < WEIR_TAKES; k++)
+            floor[k] = weir_min_u32(n, weir_max_u32(control + share[k], floor[k - 1] + step));
         weir_zpool_floor(&w->z, c, floor);
     }
 }

@@ -1,6 +1,6 @@
 /* transfer_test.c: whole transfers between two instances: every kind of device and layout, both directions at
  * once, half-close, and every piece of memory back at the end. What becomes of memory while it lasts is
- * held_test.c's, and of events events_test.c's. */
+ * held_test.c's, and of events told_test.c's. */
 #include "simnet.h"
 
 #include <stdio.h>

@@ -55,8 +55,9 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     t->mem.stats = stats;
     weir_cells_init(&t->mem.pbufs, t->mem.pbufs.base, conf->pbufs, sizeof(struct weir_pbuf));
     t->mem.share = conf->pbufs / 8;
+    t->mem.conns = conf->conns;
     weir_cells_init(&t->mem.txrecs, t->mem.txrecs.base, conf->txrecs, sizeof(struct weir_txrec));
-    t->n_conn = conf->conns;
+    t->mem.txlists = t->n_conn = conf->conns;
     t->n_lis = conf->listeners;
     t->n_tw = conf->timewait;
     memset(t->bucket, 0, (t->bucket_mask + 1) * sizeof *t->bucket);
@@ -266,13 +267,14 @@ static bool room_to_write(const struct weir_conn *c)
 
 bool weir_conn_can_write(const struct weir_tcp *t, const struct weir_conn *c)
 {
-    return room_to_write(c) && weir_pbuf_room(&t->mem, WEIR_OWNER_SENDQ);
+    return room_to_write(c) && weir_sendq_room(&c->sq, &t->mem);
 }
 
 void weir_conn_writable(struct weir_tcp *t, struct weir_conn *c)
 {
-    if (!(c->flags & WEIR_C_ARM_WRITE) || (c->flags & WEIR_C_MEMWAIT) || !room_to_write(c)) return;
-    if (!weir_pbuf_room(&t->mem, WEIR_OWNER_SENDQ)) {
+    bool waits = (c->flags & WEIR_C_MEMWAIT) && c->sq.n > 0; /* an empty queue is owed a descriptor */
+    if (!(c->flags & WEIR_C_ARM_WRITE) || waits || !room_to_write(c)) return;
+    if (!weir_sendq_room(&c->sq, &t->mem)) {
         weir_conn_memwait(t, c, false); /* no acknowledgement may come that asks again */
         return;
     }
@@ -290,6 +292,7 @@ void weir_conn_block(struct weir_tcp *t, struct weir_conn *c)
 void weir_conn_memwait(struct weir_tcp *t, struct weir_conn *c, bool copies)
 {
     c->flags = (c->flags & ~(uint32_t)WEIR_C_MEMCOPY) | WEIR_C_ARM_WRITE | (copies ? WEIR_C_MEMCOPY : 0);
+    t->empty_waits |= c->sq.n == 0;
     if (c->flags & WEIR_C_MEMWAIT) return;
     c->flags |= WEIR_C_MEMWAIT;
     APPEND(t, t->memwait_first, t->memwait_last, memwait_next, c);
@@ -318,20 +321,24 @@ void weir_tcp_unblock(struct weir_tcp *t)
 
 /* Hysteresis: a sixteenth of the descriptors must be back before anybody is woken, and a segment for copies
  * before those are who copy. Who writes by reference does not wait for that: the segments may all lie with
- * the application, which gives them back when they are written. */
+ * the application, which gives them back when they are written. While only descriptors are left that are kept
+ * for empty queues, the others need not be asked. */
 void weir_tcp_memory(struct weir_tcp *t)
 {
     uint32_t at = t->memwait_first;
     if (!at || !weir_pbuf_room(&t->mem, WEIR_OWNER_SENDQ) ||
-        weir_cells_left(&t->mem.pbufs) <= t->mem.pbufs.count / 16)
+        weir_cells_left(&t->mem.pbufs) <= t->mem.pbufs.count / 16 ||
+        !(t->empty_waits || weir_pbuf_spare(&t->mem)))
         return;
     unsigned cls = weir_zpool_class_for(t->mem.z, t->warm.zbuf_bytes);
     bool zbuf = t->warm.left > 0 || weir_zpool_can(t->mem.z, cls, WEIR_TAKE_COPY, 1);
     t->memwait_first = t->memwait_last = 0;
+    t->empty_waits = false;
     while (at) {
         struct weir_conn *c = &t->conn[at - 1];
         at = c->memwait_next;
         if ((c->flags & WEIR_C_MEMCOPY) && !zbuf) {
+            t->empty_waits |= c->sq.n == 0;
             APPEND(t, t->memwait_first, t->memwait_last, memwait_next, c);
             continue;
         }

@@ -180,6 +180,7 @@ struct weir_tcp {
     bool blocked_room;   /* one of them waits for the device or a header block, and nobody tells when */
     bool blocked_record; /* one of them waits for a transmit record */
     uint32_t memwait_first, memwait_last;
+    bool empty_waits; /* one of memwait may have an empty send queue, for which a descriptor is kept */
 
     struct weir_sipkey key_table, key_isn, key_port, key_ts, key_cookie;
     uint32_t port_next;

@@ -359,6 +359,37 @@ static void memory_wakes_in_order(void **state)
     }
 }
 
+/* Whose queue has emptied takes the descriptor that is kept for it, whatever the others wait for. */
+static void empty_queue_waits_for_nobody(void **state)
+{
+    struct weir_event ev[4];
+    struct weir_conn *c[2];
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        c[i] = fx_established((uint16_t)(1000 + i));
+        c[i]->sq.n = 1;
+        weir_conn_memwait(&fx.t, c[i], false);
+    }
+    uint32_t used = fx.t.mem.pbufs.used;
+    fx.t.mem.pbufs.used = fx.t.mem.pbufs.count - fx.conf.conns; /* what is left is kept */
+    weir_conn_writable(&fx.t, c[0]);
+    weir_tcp_memory(&fx.t);
+    assert_int_equal(weir_tcp_events(&fx.t, ev, 4), 0);
+    c[0]->sq.n = 0;
+    weir_conn_writable(&fx.t, c[0]);
+    assert_int_equal(weir_tcp_events(&fx.t, ev, 4), 1);
+    assert_int_equal(ev[0].id, c[0]->id);
+    weir_conn_memwait(&fx.t, c[0], true); /* for a segment to copy into, say */
+    weir_tcp_memory(&fx.t);
+    assert_int_equal(weir_tcp_events(&fx.t, ev, 4), 1);
+    assert_int_equal(ev[0].id, c[0]->id);
+    list_is(MEMWAIT, &c[1], 1);
+    fx.t.mem.pbufs.used = used;
+    c[1]->sq.n = 0;
+    weir_tcp_memory(&fx.t);
+    assert_int_equal(weir_tcp_events(&fx.t, ev, 4), 1);
+}
+
 /* ---- any sequence of additions, deaths and emptyings, against naive arrays ---- */
 
 static struct naive {
@@ -493,6 +524,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(twice_is_once, fx_open, fx_close),
         cmocka_unit_test_setup_teardown(unblock_makes_dirty, fx_open, fx_close),
         cmocka_unit_test_setup_teardown(memory_wakes_in_order, fx_open, fx_close),
+        cmocka_unit_test_setup_teardown(empty_queue_waits_for_nobody, fx_open, fx_close),
         cmocka_unit_test_setup_teardown(any_list_operations, fx_open, fx_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,6 +28,11 @@ void weir_sendq_init(struct weir_sendq *q, uint32_t seq, uint16_t max)
     *q = (struct weir_sendq){.una = seq, .end = seq, .max = max};
 }
 
+bool weir_sendq_room(const struct weir_sendq *q, const struct weir_pktmem *m)
+{
+    return weir_pbuf_room(m, WEIR_OWNER_SENDQ) && (q->n == 0 || weir_pbuf_spare(m));
+}
+
 /* Whether bytes at addr continue the last descriptor. addr lies in a live zbuf. */
 static bool continues_last(const struct weir_sendq *q, const struct weir_pktmem *m, const uint8_t *addr)
 {
@@ -44,6 +49,7 @@ static void grow_last(struct weir_sendq *q, struct weir_pktmem *m, uint32_t n)
 
 static void link_last(struct weir_sendq *q, struct weir_pktmem *m, uint32_t number, uint32_t n)
 {
+    m->senders += q->n == 0;
     if (q->last == 0)
         q->first = number;
     else
@@ -61,6 +67,7 @@ ptrdiff_t weir_sendq_ref(struct weir_sendq *q, struct weir_pktmem *m, uint8_t *a
         return (ptrdiff_t)n;
     }
     if (q->n >= q->max) return WEIR_EAGAIN;
+    if (q->n > 0 && !weir_pbuf_spare(m)) return WEIR_ENOMEM;
     uint32_t number = weir_pbuf_new(m, addr, n, q->end, WEIR_OWNER_SENDQ);
     if (number == 0) return WEIR_ENOMEM;
     link_last(q, m, number, n);
@@ -74,7 +81,7 @@ static ptrdiff_t copy_some(struct weir_sendq *q, struct weir_pktmem *m, struct w
     bool grows = w->at != NULL && continues_last(q, m, w->at);
     if (!grows) {
         if (q->n >= q->max) return WEIR_EAGAIN;
-        if (!weir_pbuf_room(m, WEIR_OWNER_SENDQ) || !weir_warm_ready(w, m)) return WEIR_ENOMEM;
+        if (!weir_sendq_room(q, m) || !weir_warm_ready(w, m)) return WEIR_ENOMEM;
     }
     uint32_t k = weir_min_u32(n, w->left);
     if (grows) {
@@ -159,6 +166,7 @@ static void drop_first(struct weir_sendq *q, struct weir_pktmem *m)
     q->first = next;
     if (next == 0) q->last = 0;
     q->n--;
+    m->senders -= q->n == 0;
 }
 
 unsigned weir_sendq_ack(struct weir_sendq *q, struct weir_pktmem *m, uint32_t una)

@@ -69,6 +69,9 @@ unsigned weir_sendq_ack(struct weir_sendq *, struct weir_pktmem *, uint32_t una)
 /* Drops everything; una and end stay as they are, equal to `end`. */
 void weir_sendq_clear(struct weir_sendq *, struct weir_pktmem *);
 
+/* Whether there is a descriptor for one more piece, as far as all queues together are concerned. */
+bool weir_sendq_room(const struct weir_sendq *, const struct weir_pktmem *);
+
 /* Makes sure that there is a warm segment with room (at != NULL): begins the present one again when nobody
  * else refers to it, takes another when there is none. false iff none can be had. Constant time. */
 bool weir_warm_ready(struct weir_warm *, struct weir_pktmem *);

@@ -110,6 +110,42 @@ static void refusals(void **state)
     drop(b, z);
 }
 
+/* Of 8 descriptors a queue gets only those that the other 3 connections don't need to have one each. */
+static void empty_queues_are_kept_one_each(void **state)
+{
+    struct bench *b = *state;
+    struct weir_pktmem *m = &b->mem.m;
+    struct weir_sendq other[4];
+    uint8_t *z = take(b, 4096);
+    m->conns = 4;
+    for (uint32_t i = 0; i < 5; i++)
+        ref(b, z + i * 20, 10);
+    assert_false(weir_sendq_room(&b->q, m));
+    assert_int_equal(weir_sendq_ref(&b->q, m, z + 500, 10), WEIR_ENOMEM);
+    assert_int_equal(weir_sendq_copy(&b->q, m, &b->warm, "x", 1), WEIR_ENOMEM);
+    ref(b, z + 90, 5);
+    for (uint32_t i = 0; i < 4; i++)
+        weir_sendq_init(&other[i], 0, 6);
+    assert_true(weir_sendq_room(&other[0], m));
+    assert_int_equal(weir_sendq_ref(&other[0], m, z, 5), 5);
+    assert_int_equal(weir_sendq_ref(&other[0], m, z + 10, 5), WEIR_ENOMEM);
+    assert_int_equal(weir_sendq_copy(&other[1], m, &b->warm, "x", 1), 1);
+    assert_int_equal(weir_sendq_ref(&other[2], m, z, 5), 5);
+    assert_int_equal(weir_sendq_ref(&other[3], m, z, 5), WEIR_ENOMEM);
+    assert_int_equal(m->senders, 4);
+    weir_sendq_ack(&other[0], m, 5); /* what it gives back is kept for it */
+    assert_int_equal(m->senders, 3);
+    assert_false(weir_sendq_room(&b->q, m));
+    assert_int_equal(weir_sendq_ref(&other[0], m, z, 5), 5);
+    weir_sendq_ack(&b->q, m, 1020); /* two of five */
+    ref(b, z + 500, 10);
+    for (uint32_t i = 0; i < 4; i++)
+        weir_sendq_clear(&other[i], m);
+    weir_sendq_clear(&b->q, m);
+    assert_int_equal(m->senders, 0);
+    drop(b, z);
+}
+
 /* A zbuf whose count is at its limit takes no further descriptor, but the last one still grows. */
 static void count_at_its_limit(void **state)
 {
@@ -338,6 +374,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(neighbours_in_memory_stay_apart),
         CASE(refusals),
+        CASE(empty_queues_are_kept_one_each),
         CASE(count_at_its_limit),
         CASE(slices),
         CASE(slices_with_limits),

@@ -151,12 +151,6 @@ uint32_t weir_tcp_bare_seq(const struct weir_conn *c)
     return weir_seq_lt(edge, c->tx.nxt) && weir_tcp_synchronised(c) ? edge : c->tx.nxt;
 }
 
-void weir_tcp_reset(struct weir_tcp *t, struct weir_conn *c)
-{
-    uint32_t none = 0;
-    (void)weir_tcp_segment(t, c, weir_tcp_bare_seq(c), &none, WEIR_TCP_RST | WEIR_TCP_ACK);
-}
-
 /* A segment that no connection sends. */
 static void send_alone(struct weir_tcp *t, struct weir_ifc *ifc, uint32_t src, uint32_t dst,
                        const struct weir_tcphdr *h)
@@ -175,6 +169,20 @@ static void send_alone(struct weir_tcp *t, struct weir_ifc *ifc, uint32_t src, u
                               .csum = true,
                               .csum_field = WEIR_TCP_CSUM_AT};
     weir_ip4_datagram(t->ip, &out);
+}
+
+/* The connection goes at once, so where its neighbour must be asked for first, after a long silence, the
+ * reset waits as a datagram. */
+void weir_tcp_reset(struct weir_tcp *t, struct weir_conn *c)
+{
+    uint32_t none = 0, seq = weir_tcp_bare_seq(c);
+    uint8_t flags = WEIR_TCP_RST | WEIR_TCP_ACK;
+    if (weir_tcp_segment(t, c, seq, &none, flags) != WEIR_SEND_WAIT_NEIGH) return;
+    struct weir_tcphdr h = {
+        .sport = c->lport, .dport = c->rport, .seq = seq, .ack = c->rcv_nxt, .flags = flags};
+    fill_options(t, c, &h);
+    t->stats->resets_sent++;
+    send_alone(t, &t->ip->ifc[c->ifc], c->laddr, c->raddr, &h);
 }
 
 void weir_tcp_reset_reply(struct weir_tcp *t, const struct weir_seg *seg)

@@ -9,6 +9,7 @@
 #include "base/bits.h"
 
 #define PERSIST_MAX_US 60000000u
+#define KEEP_AGAIN_MS  500u /* after a probe for which there was no neighbour, room or header block */
 
 static uint32_t to_ms(uint32_t us)
 {
@@ -127,9 +128,13 @@ static void keepalive_fired(struct weir_tcp *t, struct weir_conn *c)
         return;
     }
     uint32_t none = 0;
+    enum weir_send r = weir_tcp_segment(t, c, c->tx.una - 1, &none, WEIR_TCP_ACK);
+    if (r == WEIR_SEND_WAIT_NEIGH || r == WEIR_SEND_WAIT_ROOM || r == WEIR_SEND_WAIT_HEADER) {
+        weir_tcp_keep_start(t, c, KEEP_AGAIN_MS); /* not sent, so it can't be missed */
+        return;
+    }
     c->keep_probes++;
     t->stats->keepalives++;
-    (void)weir_tcp_segment(t, c, c->tx.una - 1, &none, WEIR_TCP_ACK);
     weir_tcp_keep_start(t, c, t->conf->keepalive_interval_ms);
 }
 

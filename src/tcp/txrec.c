@@ -15,6 +15,9 @@
  *     pipe = sum (end - seq) with neither LOST nor SACKED      lost = sum (end - seq) with LOST and not
  * SACKED
  *
+ * Records are shared, but for one a list (m->txlists of them): a few connections whose peers fell silent hold
+ * theirs until they are given up, and nobody else could open or send meanwhile.
+ *
  * What a burst joins when no record can be had: behind a LOST record the new numbers count as lost and will
  * be sent once more; behind a SACKED one the whole counts as in flight. Rejected: keeping such a record's
  * state and counting the new numbers with it, which would never send a lost number again if it lay behind a
@@ -64,19 +67,21 @@ void weir_txlist_init(struct weir_txlist *l, uint32_t seq, uint16_t max)
     *l = (struct weir_txlist){.una = seq, .nxt = seq, .max = max};
 }
 
-/* A record from the pool, within this list's limit; 0 iff there is none. */
+/* A record from the pool, within this list's limit; 0 iff there is none. Every list's first one is kept for
+ * it: further ones come from what is left over then. */
 static uint32_t rec_get(struct weir_txlist *l, struct weir_pktmem *m)
 {
     if (l->n >= l->max) return 0;
+    if (l->n > 0 && weir_cells_left(&m->txrecs) + m->txlists_used <= m->txlists) return 0;
     uint32_t number = weir_cells_get(&m->txrecs);
-    if (number != 0) l->n++;
+    if (number != 0) m->txlists_used += l->n++ == 0;
     return number;
 }
 
 static void rec_put(struct weir_txlist *l, struct weir_pktmem *m, uint32_t number)
 {
     weir_cells_put(&m->txrecs, number);
-    l->n--;
+    m->txlists_used -= --l->n == 0;
 }
 
 /* Cuts a record at seq, inside it; false iff no record can be had. The sums stay. */

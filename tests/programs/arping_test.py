@@ -45,7 +45,8 @@ def examine(proof):
         programkit.still_served(proof, "requests that claim our address")
         arping(SERVER, "-P", "-S", SERVER, "-s", OTHER_MAC, *wait)
         programkit.still_served(proof, "replies that claim our address")
-        status, out, _ = programkit.run("arping", "-q", "-i", programkit.DEV, "-c", str(MANY), "-W", "0.000001", SERVER)
+        status, out, _ = programkit.run("arping", "-q", "-i", programkit.DEV, "-c", str(MANY), "-W", "0.000001",
+                                        SERVER)
         proof.show("%d requests in a row" % MANY, status == 0 and not out, "status %d" % status)
         answered(proof, "requests after all that", arping(SERVER, *wait))
 

@@ -60,8 +60,8 @@ def through_proxy(proof):
     with programkit.example(proof, "proxy", PROXY_PORT, "--to",
                             "%s:%d" % (proofkit.HOST.partition("/")[0], BEHIND_PORT)) as proxy:
         with open(names[1], "rb") as down, open(names[2], "wb") as got:
-            behind = programkit.Background(proof, ["nc", "-4", "-n", "-v", "-N", "-l", str(BEHIND_PORT)], "Listening on ",
-                                           stdin=down, stdout=got)
+            command = ["nc", "-4", "-n", "-v", "-N", "-l", str(BEHIND_PORT)]
+            behind = programkit.Background(proof, command, "Listening on ", stdin=down, stdout=got)
         with behind, open(names[0], "rb") as up:
             with open(names[3], "wb") as f:
                 f.write(nc(SERVER, str(PROXY_PORT), feed=up.read()))

@@ -39,7 +39,8 @@ def examine(proof):
             all_back(proof, "%d bytes" % size,
                      ping(SERVER, "-c", str(COUNT), "-i", "0.002", "-M", "do", "-s", str(size)))
         sent, received, text = ping(SERVER, "-c", "1", "-W", "0.2", "-M", "do", "-s", str(FULL + 1))
-        proof.show("a byte more that must not be cut", received == 0 and "too long" in text, "%d of %d" % (received, sent))
+        proof.show("a byte more that must not be cut", received == 0 and "too long" in text,
+                   "%d of %d" % (received, sent))
         all_back(proof, "a pattern", ping(SERVER, "-c", "3", "-i", "0.002", "-p", "ff00a5", "-s", str(FULL)))
         all_back(proof, "a record of the route", ping(SERVER, "-c", "3", "-i", "0.002", "-R"))
         all_back(proof, "a record of times", ping(SERVER, "-c", "3", "-i", "0.002", "-T", "tsonly"))
@@ -51,7 +52,8 @@ def examine(proof):
         proof.show("to all: nobody answers", none_back(ping(ALL, "-b", "-c", "1", "-W", "0.2")), "no answer")
         ping(SERVER, "-c", "5", "-i", "0.002", "-W", "0.2", "-s", "65507")
     wanted = 2 * FLOOD + len(SIZES) * COUNT
-    proof.show("the server sent the answers", server.ledger["tx_frames"] >= wanted, "%d frames" % server.ledger["tx_frames"])
+    frames = server.ledger["tx_frames"]
+    proof.show("the server sent the answers", frames >= wanted, "%d frames, at least %d" % (frames, wanted))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ def recursive(proof):
         f.writelines("%s/%s\n" % (URL, n) for n in names)
     told = wget("-S", "-x", "-nH", "-N", "-P", out, "-i", listed)
     again = told[2].count("304 Not Modified")
-    proof.show("the list of them again: nothing is newer", told[0] == 0 and again == len(names), "%d of %d" % (again, len(names)))
+    proof.show("the list of them again: nothing is newer", told[0] == 0 and again == len(names),
+               "%d of %d" % (again, len(names)))
 
 
 def resume(proof):

@@ -62,6 +62,11 @@ USAGE = [
 
 CONFIGURATION = [
     Case("too little memory", options(mem="1k"), 1, "--mem"),
+    Case("the network's own address", options(addr="10.9.0.0/24"), (1, 2), "--addr"),
+    Case("the network's broadcast address", options(addr="10.9.0.255/24"), (1, 2), "--addr"),
+    Case("a loopback address", options(addr="127.0.0.2/8"), (1, 2), "--addr"),
+    Case("a multicast address", options(addr="224.0.0.5/24"), (1, 2), "--addr"),
+    Case("one address for both ends", options(addr=HOST), (1, 2), "--host"),
     Case("a root that is missing", options(root="/nonexistent"), 1, "--root /nonexistent"),
     Case("a root that is a file", options(root="/etc/passwd"), 1, "--root /etc/passwd"),
     Case("a trace in no folder", options(trace="/nonexistent/t.pcap"), 1, "--trace /nonexistent/t.pcap"),
