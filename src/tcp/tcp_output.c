@@ -34,6 +34,8 @@ static enum sent refused(struct weir_tcp *t, struct weir_conn *c, enum weir_send
         if (!(c->flags & WEIR_C_TIMING)) weir_tcp_rexmt_start(t, c);
         return NOTHING;
     }
+    /* The neighbour may never get a place in a table that others fill: then the timer must end it, too. */
+    if (why == WEIR_SEND_WAIT_NEIGH && !(c->flags & WEIR_C_TIMING)) weir_tcp_rexmt_start(t, c);
     wait_for(t, c, why);
     return BLOCKED;
 }
