@@ -99,10 +99,6 @@ static int attach(struct weir_bringup *b, const struct weir_options *o)
 
 static int start(struct weir_bringup *b)
 {
-    if (weir_plan(&b->conf, &b->plan) != 0) {
-        snprintf(b->why, sizeof(b->why), "%s", b->plan.why);
-        return -1;
-    }
     if (weir_mapping_open(&b->mapping, b->plan.total_bytes, b->plan.align_bytes) != 0) {
         snprintf(b->why, sizeof(b->why), "--mem: the system does not give %llu bytes: %s",
                  (unsigned long long)b->plan.total_bytes, strerror(errno));
@@ -117,7 +113,7 @@ static int start(struct weir_bringup *b)
 
 static int prepare(struct weir_bringup *b, const struct weir_options *o)
 {
-    if (weir_options_config(o, &b->conf, b->why, sizeof(b->why)) != 0) return -1;
+    if (weir_options_plan(o, &b->conf, &b->plan, b->why, sizeof(b->why)) != 0) return -1;
     if (weir_tap_init(&b->tap, o->ifname, o->host_cidr, 1) != 0) {
         snprintf(b->why, sizeof(b->why), "--dev tap:%s: the name or the address is refused", o->ifname);
         return -1;

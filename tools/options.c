@@ -160,12 +160,16 @@ static error_t read_device(struct weir_options *o, struct argp_state *state, con
     return 0;
 }
 
+static uint32_t number_of(const struct weir_ifaddr *a)
+{
+    return (uint32_t)a->ip[0] << 24 | (uint32_t)a->ip[1] << 16 | (uint32_t)a->ip[2] << 8 | a->ip[3];
+}
+
 /* Whether one host of the subnet could have the address: not the subnet's own, nor its broadcast, nor
  * loopback. */
 static bool is_host(const struct weir_ifaddr *a)
 {
-    uint32_t ip = (uint32_t)a->ip[0] << 24 | (uint32_t)a->ip[1] << 16 | (uint32_t)a->ip[2] << 8 | a->ip[3];
-    uint32_t part = ip & (UINT32_MAX >> a->prefix);
+    uint32_t part = number_of(a) & (UINT32_MAX >> a->prefix);
     return a->ip[0] > 0 && a->ip[0] < 224 && a->ip[0] != 127 && part != 0 && part != UINT32_MAX >> a->prefix;
 }
 
@@ -203,11 +207,21 @@ static error_t read_zbuf(struct weir_options *o, struct argp_state *state, const
     return EINVAL;
 }
 
+static bool same_network(const struct weir_ifaddr *a, const struct weir_ifaddr *b)
+{
+    return a->prefix == b->prefix && (number_of(a) ^ number_of(b)) >> (32 - a->prefix) == 0;
+}
+
 static error_t check_all(const struct input *in, struct argp_state *state)
 {
     const struct weir_options *o = in->o;
     if (in->device_needed && (o->ifname == NULL || o->addr.family == 0)) {
         argp_error(state, "%s", o->ifname == NULL ? "--dev tap:NAME is needed" : "--addr CIDR is needed");
+        return EINVAL;
+    }
+    if (o->host.family != 0 && o->addr.family != 0 && !same_network(&o->addr, &o->host)) {
+        argp_error(state,
+                   "--host is not in the network of --addr: the two ends of the device could not talk");
         return EINVAL;
     }
     if (o->host.family != 0 && o->addr.family != 0 &&
@@ -287,4 +301,36 @@ int weir_options_config(const struct weir_options *o, struct weir_config *conf, 
     memcpy(conf->zclass, o->zclass, o->zclasses * sizeof(o->zclass[0]));
     conf->zclasses = o->zclasses;
     return 0;
+}
+
+/* The least --mem, in MiB, in which the user's classes have room: the tables grow with it. */
+static uint64_t mem_that_would_do(const struct weir_options *o, uint64_t total)
+{
+    struct weir_options more = *o;
+    struct weir_config conf;
+    struct weir_plan plan;
+    char why[8];
+    uint64_t mib = total >> 20;
+    do {
+        more.mem_bytes = ++mib << 20;
+        if (weir_options_config(&more, &conf, why, sizeof(why)) != 0 || weir_plan(&conf, &plan) != 0) break;
+    } while (plan.total_bytes > more.mem_bytes);
+    return mib;
+}
+
+int weir_options_plan(const struct weir_options *o, struct weir_config *conf, struct weir_plan *plan,
+                      char *why, size_t bytes)
+{
+    const char *option = o->zclasses > 0 ? "--zbuf" : "--mem";
+    if (weir_options_config(o, conf, why, bytes) != 0) return WEIR_EPLAN;
+    if (weir_plan(conf, plan) != 0) {
+        snprintf(why, bytes, "%s: %s", option, plan->why);
+        return WEIR_EPLAN;
+    }
+    if (plan->total_bytes <= o->mem_bytes) return 0;
+    snprintf(why, bytes,
+             "%s: the instance would take %llu bytes, more than --mem allows; --mem %llum would do.", option,
+             (unsigned long long)plan->total_bytes,
+             (unsigned long long)mem_that_would_do(o, plan->total_bytes));
+    return WEIR_EPLAN;
 }

@@ -44,4 +44,9 @@ bool weir_options_number(const char *text, uint64_t min, uint64_t max, uint64_t 
 /* The configuration that the options ask for. 0, or WEIR_EINVAL with one sentence in why. */
 int weir_options_config(const struct weir_options *, struct weir_config *, char *why, size_t bytes);
 
+/* The configuration and its plan. 0, or WEIR_EPLAN with a sentence in why[0..bytes) that begins with the
+ * option to change: --zbuf where the classes are the user's, else --mem. */
+int weir_options_plan(const struct weir_options *, struct weir_config *, struct weir_plan *, char *why,
+                      size_t bytes);
+
 #endif

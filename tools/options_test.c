@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -150,10 +152,39 @@ static void configuration(void **state)
     assert_string_equal(why, "--mem: 1048576 bytes are too few, 2m is the least");
 }
 
+/* What is refused names the option to change, and what it advises is taken. */
+static void plans(void **state)
+{
+    struct weir_options o;
+    struct weir_config conf;
+    struct weir_plan plan;
+    char why[300], advised[80];
+    unsigned mib = 0;
+    (void)state;
+    assert_int_equal(parse(&o, "--mem 64m", false), 0);
+    assert_int_equal(weir_options_plan(&o, &conf, &plan, why, sizeof(why)), 0);
+    assert_int_equal(parse(&o, "--zbuf 2k:4", false), 0);
+    assert_int_equal(weir_options_plan(&o, &conf, &plan, why, sizeof(why)), WEIR_EPLAN);
+    assert_int_equal(strncmp(why, "--zbuf: zclass", 14), 0);
+    assert_int_equal(parse(&o, "--mem 64m --zbuf 2k:4000,64k:4000", false), 0);
+    assert_int_equal(weir_options_plan(&o, &conf, &plan, why, sizeof(why)), WEIR_EPLAN);
+    assert_int_equal(strncmp(why, "--zbuf: ", 8), 0);
+    const char *at = strstr(why, "; --mem ");
+    assert_non_null(at);
+    mib = (unsigned)strtoul(at + 8, NULL, 10);
+    snprintf(advised, sizeof(advised), "--mem %um --zbuf 2k:4000,64k:4000", mib);
+    assert_int_equal(parse(&o, advised, false), 0);
+    assert_int_equal(weir_options_plan(&o, &conf, &plan, why, sizeof(why)), 0);
+    snprintf(advised, sizeof(advised), "--mem %um --zbuf 2k:4000,64k:4000", mib - 1);
+    assert_int_equal(parse(&o, advised, false), 0);
+    assert_int_equal(weir_options_plan(&o, &conf, &plan, why, sizeof(why)), WEIR_EPLAN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(whole_line), cmocka_unit_test(defaults),
                                        cmocka_unit_test(refused),    cmocka_unit_test(sizes),
-                                       cmocka_unit_test(zbufs),      cmocka_unit_test(configuration)};
+                                       cmocka_unit_test(zbufs),      cmocka_unit_test(configuration),
+                                       cmocka_unit_test(plans)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

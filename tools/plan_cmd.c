@@ -48,14 +48,10 @@ int weir_cmd_plan(int argc, char **argv)
     struct weir_options o;
     struct weir_config conf;
     struct weir_plan plan;
-    char why[256];
+    char why[300];
     weir_options_parse(&o, argc, argv, doc, false, 0);
-    if (weir_options_config(&o, &conf, why, sizeof(why)) != 0) {
+    if (weir_options_plan(&o, &conf, &plan, why, sizeof(why)) != 0) {
         fprintf(stderr, "weir plan: %s\n", why);
-        return 1;
-    }
-    if (weir_plan(&conf, &plan) != 0) {
-        fprintf(stderr, "weir plan: %s\n", plan.why);
         return 1;
     }
     if (o.json) return weir_json_print(stdout, to_json(&plan)) != 0;

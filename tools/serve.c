@@ -197,6 +197,7 @@ int weir_cmd_serve(int argc, char **argv)
     tell_ready(v);
     int e = loop(v);
     close_server(v, &ledger);
+    bool whole = v->b.trace_error == 0;
     if (e != 0) fprintf(stderr, "weir serve: %s\n", e == WEIR_ENODEV ? v->b.tap.dev.error : weir_strerror(e));
-    return report(v, &ledger) != 0 || e != 0;
+    return report(v, &ledger) != 0 || e != 0 || !whole;
 }

@@ -62,6 +62,10 @@ USAGE = [
 
 CONFIGURATION = [
     Case("too little memory", options(mem="1k"), 1, "--mem"),
+    Case("more memory than there is", options(mem="8000000g"), 1, "--mem"),
+    Case("too few buffers", options(zbuf="2k:4"), 1, "--zbuf"),
+    Case("more buffers than memory", options(zbuf="2k:4000,64k:4000"), 1, "--zbuf"),
+    Case("a host in another network", options(host="10.8.0.1/24"), (1, 2), "--host"),
     Case("the network's own address", options(addr="10.9.0.0/24"), (1, 2), "--addr"),
     Case("the network's broadcast address", options(addr="10.9.0.255/24"), (1, 2), "--addr"),
     Case("a loopback address", options(addr="127.0.0.2/8"), (1, 2), "--addr"),
