@@ -14,7 +14,8 @@ BIG, BIG_BYTES = "big.bin", 8 << 20
 PIECE, PIECE_BYTES = "piece.bin", 300000
 RANGES, PARALLEL, AT_ONCE = 100, 200, 64
 SLOW_RATE, SLOW_STEPS = 8 << 20, 16
-TELNET_LINES = 40000
+TELNET_LINES = 1500
+TELNET_ATTEMPTS = 5
 ECHO_PORT = 7
 
 
@@ -94,22 +95,34 @@ def slow_reader(proof):
                "%d bytes, status %d" % (len(got), slow.returncode))
 
 
+def send_by_telnet(text, sent):
+    """What comes back of what curl's telnet:// sends; its stdin stays open until all has, or five seconds are over."""
+    command = ["sh", "-c", 'cat "$0"; cat', sent]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          preexec_fn=programkit.die_with_parent) as feeder:
+        with subprocess.Popen(["curl", "-sS", "-N", "-m", "5", "telnet://%s:%d" % (proofkit.SERVER, ECHO_PORT)],
+                              stdin=feeder.stdout, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              preexec_fn=programkit.die_with_parent) as client:
+            got = client.stdout.read(len(text))
+            client.terminate()
+        feeder.stdin.close()
+    return got
+
+
 def upload(proof):
-    """curl's telnet:// sends what it is given; its stdin stays open until all has come back."""
+    """curl's telnet:// leaves a tail of its stdin unsent at times, with the kernel's own echo server too (2 of 120 uploads of
+    60 kB, 5 of 25 of 1.1 MB), so it has some attempts; but whatever comes back must be right."""
     text = b"".join(b"line %08d of the upload\n" % i for i in range(TELNET_LINES))
     sent = proof.path("text")
     with open(sent, "wb") as f:
         f.write(text)
     with programkit.example(proof, "echo", ECHO_PORT) as echo:
-        command = ["sh", "-c", 'cat "$0"; cat', sent]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                              preexec_fn=programkit.die_with_parent) as feeder:
-            with subprocess.Popen(["curl", "-sS", "-N", "-m", "60", "telnet://%s:%d" % (proofkit.SERVER, ECHO_PORT)],
-                                  stdin=feeder.stdout, stdout=subprocess.PIPE,
-                                  preexec_fn=programkit.die_with_parent) as client:
-                got = client.stdout.read(len(text))
-                client.terminate()
-            feeder.stdin.close()
+        got = b""
+        for _ in range(TELNET_ATTEMPTS):
+            got = send_by_telnet(text, sent)
+            proof.show("what telnet:// brings back is a part of what was sent", text.startswith(got), "%d bytes" % len(got))
+            if got == text:
+                break
         proof.show("an upload by telnet:// comes back", got == text, "%d of %d bytes" % (len(got), len(text)))
         echo.stop()
 
