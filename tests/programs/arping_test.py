@@ -33,7 +33,7 @@ def silent(told):
 
 def examine(proof):
     wait = ("-W", "0.05")
-    with programkit.serving(proof, "arping", may_drop=("arp_bad", "arp_not_mine")):
+    with programkit.serving(proof, "arping", may_drop=programkit.LATE + ("arp_bad", "arp_not_mine")):
         proof.canary("nobody's address", silent(arping(NOBODY, *wait)), "no answer")
         (mac,) = answered(proof, "requests", arping(SERVER, *wait)) or ("",)
         answered(proof, "only one answers", arping(SERVER, "-d", *wait))
