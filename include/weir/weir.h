@@ -86,7 +86,8 @@ enum weir_ev {
     WEIR_EV_SENT = 16,   /* everything written is acknowledged, FIN included if there was one */
     WEIR_EV_ERROR = 32,  /* the connection has failed; weir_info tells the reason, weir_close ends it */
     WEIR_EV_CLOSED = 64, /* both directions have ended in order; the id is valid until weir_close */
-    WEIR_EV_MEMORY = 128 /* id 0: the zbufs waited for can be had */
+    WEIR_EV_MEMORY = 128, /* id 0: the zbufs waited for can be had; user: mask of their classes */
+    WEIR_EV_PRESSURE = 256 /* id 0: the ladder has another rung; user: enum weir_rung. Nothing need be done */
 };
 
 struct weir_event {

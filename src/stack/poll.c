@@ -36,14 +36,22 @@ static void flush_all(struct weir *w)
         weir_txq_flush(&w->ip.ifc[i].txq);
 }
 
+static void look_at_memory(struct weir *w)
+{
+    (void)weir_press_update(&w->tcp.mem.press, &w->z, &w->tcp.mem.pbufs);
+}
+
 static void pass(struct weir *w)
 {
     set_time(w);
     w->more = false;
     weir_drain_given(w);
+    look_at_memory(w);
     weir_rx_all(w);
     weir_tcp_timers(&w->tcp, TIMERS_A_PASS);
     neighbours(w);
+    look_at_memory(w); /* before windows are told */
+    if (weir_tcp_ladder(&w->tcp)) w->more = true;
     weir_tcp_unblock(&w->tcp);
     weir_tcp_output_all(&w->tcp);
     flush_all(w);
@@ -54,6 +62,7 @@ static int collect(struct weir *w, struct weir_event *ev, int n)
 {
     int k = 0;
     if (n > 0 && weir_memory_event(w, ev)) k = 1;
+    if (n > k && weir_pressure_event(w, ev + k)) k++;
     return n > k ? k + weir_tcp_events(&w->tcp, ev + k, n - k) : k;
 }
 
@@ -72,6 +81,7 @@ static int next_pass(struct weir *w, int64_t *next_us)
     int handles = 0;
     uint32_t ms;
     if (weir_tcp_next(&w->tcp, &ms)) next = us_of(w, ms);
+    if (weir_tcp_ladder_next(&w->tcp, &ms) && us_of(w, ms) < next) next = us_of(w, ms);
     for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
         struct weir_ifc *ifc = &w->ip.ifc[i];
         if (ifc->ether && weir_neigh_tick(&ifc->neigh, w->ip.now_ms, &ms) && us_of(w, ms) < next)
@@ -94,7 +104,7 @@ static bool owes(const struct weir *w)
 {
     for (uint32_t i = 0; i < w->ip.n_ifc; i++)
         if (w->ip.ifc[i].txq.n > 0) return true;
-    return weir_tcp_has_events(&w->tcp) || weir_memory_due(w) ||
+    return weir_tcp_has_events(&w->tcp) || weir_memory_due(w) || weir_pressure_due(w) ||
            atomic_load_explicit(&w->z.given, memory_order_relaxed) != 0 ||
            atomic_load_explicit(&w->woken, memory_order_relaxed) != 0;
 }

@@ -66,6 +66,9 @@ void weir_drain_given(struct weir *);
 bool weir_memory_due(const struct weir *);
 /* The same; fills it in, and then it is told. */
 bool weir_memory_event(struct weir *, struct weir_event *);
+/* The ladder has another rung than was told. */
+bool weir_pressure_due(const struct weir *);
+bool weir_pressure_event(struct weir *, struct weir_event *);
 /* ---- refs.c ---- */
 typedef void (*weir_ref_fn)(void *ctx, enum weir_owner, const uint8_t *addr, uint32_t bytes);
 /* Every reference of the stack but those that devices hold (POSTED, TXDEV), one call each. */
