@@ -82,7 +82,7 @@ const char *weir_drop_text(enum weir_drop);
     X(WINDOWS, "windows", "receive windows are told smaller, also than was promised before")                 \
     X(OOO, "ooo", "data out of order is dropped")                                                            \
     X(COPY, "copy", "small slices are copied out of the large segments that they pin")                       \
-    X(REFUSE, "refuse", "new connections are refused; in the end one that is stuck is reset")
+    X(REFUSE, "refuse", "new connections are refused, windows shut; in the end one that is stuck is reset")
 
 enum weir_rung {
 #define WEIR_RUNG_ENUM(name, lower, text) WEIR_RUNG_##name,

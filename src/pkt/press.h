@@ -61,9 +61,11 @@ void weir_press_asked(struct weir_press *, const struct weir_zpool *, const uint
  * while memory is not short. */
 bool weir_press_update(struct weir_press *, const struct weir_zpool *, const struct weir_cells *pbufs);
 
-/* What of a window of n bytes may be told now: at least `least`, or n if that is less. */
+/* What of a window of n bytes may be told now: at least `least`, or n if that is less. Nothing on the last rung:
+ * a peer whose segments were dropped for long would give up, one whose window is shut waits. */
 static inline uint32_t weir_press_window(const struct weir_press *p, uint32_t n, uint32_t least)
 {
+    if (p->rung == WEIR_RUNG_REFUSE) return 0;
     if (p->share >= 256 || n <= least) return n;
     uint32_t cut = (uint32_t)((uint64_t)n * p->share >> 8);
     return cut > least ? cut : least;

@@ -105,6 +105,7 @@ static bool owes(const struct weir *w)
     for (uint32_t i = 0; i < w->ip.n_ifc; i++)
         if (w->ip.ifc[i].txq.n > 0) return true;
     return weir_tcp_has_events(&w->tcp) || weir_memory_due(w) || weir_pressure_due(w) ||
+           weir_tcp_ladder_due(&w->tcp) ||
            atomic_load_explicit(&w->z.given, memory_order_relaxed) != 0 ||
            atomic_load_explicit(&w->woken, memory_order_relaxed) != 0;
 }
@@ -113,7 +114,8 @@ int weir_next(struct weir *w, int64_t *next_us)
 {
     int64_t next;
     int handles = next_pass(w, &next);
-    weir_tcp_memory(&w->tcp); /* what the application gave back since may be what a writer waits for */
+    weir_tcp_memory(&w->tcp); /* what the application gave back since may be what a writer waits for, */
+    look_at_memory(w);        /* or what keeps windows shut */
     if (owes(w)) next = (int64_t)w->now_us;
     if (next_us) *next_us = next;
     return handles;

@@ -114,6 +114,13 @@ bool weir_tcp_ladder_next(const struct weir_tcp *t, uint32_t *when_ms)
     return t->ladder.rung == WEIR_RUNGS - 1 && t->conf->reset_after_ms != 0;
 }
 
+bool weir_tcp_ladder_due(const struct weir_tcp *t)
+{
+    const struct weir_ladder *l = &t->ladder;
+    if (t->mem.press.rung == WEIR_RUNG_NONE && l->rung == WEIR_RUNG_NONE && l->left == 0) return false;
+    return l->left > 0 || t->mem.press.rung != l->rung || t->mem.press.share >= l->share + SHARE_STEP;
+}
+
 bool weir_tcp_ladder(struct weir_tcp *t)
 {
     struct weir_ladder *l = &t->ladder;

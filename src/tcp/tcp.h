@@ -113,6 +113,8 @@ static inline uint32_t weir_tcp_strict_bytes(const struct weir_config *conf, uin
 /* One pass's share of what the ladder's rung demands of what is held already. Returns whether more is left to
  * do at once. */
 bool weir_tcp_ladder(struct weir_tcp *);
+/* Whether the ladder has something to do at once: memory came or went since its last pass. */
+bool weir_tcp_ladder_due(const struct weir_tcp *);
 /* Milliseconds at which the last rung resets somebody; false: not on it, or never. */
 bool weir_tcp_ladder_next(const struct weir_tcp *, uint32_t *when_ms);
 

@@ -97,7 +97,9 @@ static enum weir_verdict unacceptable(struct weir_tcp *t, struct weir_conn *c, c
 static bool old_with_ack(const struct weir_conn *c, const struct weir_seg *s)
 {
     if ((s->h.flags & (WEIR_TCP_ACK | WEIR_TCP_SYN | WEIR_TCP_RST)) != WEIR_TCP_ACK) return false;
-    return weir_tcp_synchronised(c) && weir_seq_lt(c->tx.una, s->h.ack) &&
+    /* Where it would end the connection the answer to a FIN that is sent again must come first. */
+    if (c->state < WEIR_TCP_ESTABLISHED || c->state > WEIR_TCP_CLOSE_WAIT) return false;
+    return weir_seq_lt(c->tx.una, s->h.ack) &&
            c->rcv_nxt - (s->seq + seg_len(s)) <= c->rcvbuf;
 }
 
