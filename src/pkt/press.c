@@ -3,16 +3,15 @@
 
 #include "base/bits.h"
 
-void weir_press_levels(struct weir_press_levels *l, uint32_t inorder, uint32_t copy, uint32_t app, uint32_t ooo,
-                       uint32_t all)
+void weir_press_levels(struct weir_press_levels *l, uint32_t inorder, uint32_t copy, uint32_t app,
+                       uint32_t ooo, uint32_t all)
 {
     uint32_t above = all > ooo ? all - ooo : 0;
-    *l = (struct weir_press_levels){
-        .enter = {[WEIR_RUNG_WINDOWS] = ooo + above / 4,
-                  [WEIR_RUNG_OOO] = ooo,
-                  [WEIR_RUNG_COPY] = copy + (app - copy) / 2,
-                  [WEIR_RUNG_REFUSE] = inorder + (copy - inorder) / 2},
-        .bottom = inorder};
+    *l = (struct weir_press_levels){.enter = {[WEIR_RUNG_WINDOWS] = ooo + above / 4,
+                                              [WEIR_RUNG_OOO] = ooo,
+                                              [WEIR_RUNG_COPY] = copy + (app - copy) / 2,
+                                              [WEIR_RUNG_REFUSE] = inorder + (copy - inorder) / 2},
+                                    .bottom = inorder};
     l->leave[WEIR_RUNG_WINDOWS] = ooo + above * 3 / 8;
     l->leave[WEIR_RUNG_OOO] = ooo + above / 8;
     /* An application that holds all it may must not keep the last two rungs. */

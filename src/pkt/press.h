@@ -7,12 +7,14 @@
  * The ladder begins above them, so that peers are slowed down before anybody is turned away, and each further
  * rung stands a step above a floor:
  *
- *     free  |------------------------------------------------------------| all, as when the device was attached
- *           |          . . . . . . . . . . . . . . .  WINDOWS ends       | ooo + 3/8 of what is above it
+ *     free  |------------------------------------------------------------| all, as when the device was
+ * attached |          . . . . . . . . . . . . . . .  WINDOWS ends       | ooo + 3/8 of what is above it
  *           |================= WINDOWS =================                 | ooo + 1/4 of what is above it
  *           |================= OOO                                       | the floor of data out of order
- *           |========== COPY                                             | between the floors of application and copies
- *           |===== REFUSE                                                | between the floors of copies and in-order data
+ *           |========== COPY                                             | between the floors of application
+ * and copies
+ *           |===== REFUSE                                                | between the floors of copies and
+ * in-order data
  *           0
  *
  * An application may take what its floor leaves it, and copied writes theirs, without the last two rungs: it
@@ -37,9 +39,9 @@ struct weir_press_levels {
 };
 
 struct weir_press {
-    uint8_t rung;        /* enum weir_rung */
-    uint8_t first, last; /* classes that devices ask for; last < first: none is attached yet */
-    uint16_t share;      /* of each window that may be told, in 1/256; 256 without a rung */
+    uint8_t rung;                       /* enum weir_rung */
+    uint8_t first, last;                /* classes that devices ask for; last < first: none is attached yet */
+    uint16_t share;                     /* of each window that may be told, in 1/256; 256 without a rung */
     uint32_t posted[WEIR_ZCLASSES_MAX]; /* segments that devices hold to receive into */
     struct weir_press_levels pbufs;
     struct weir_press_levels class[WEIR_ZCLASSES_MAX]; /* a class and those above it, in units of 64 bytes */
@@ -47,8 +49,8 @@ struct weir_press {
 
 /* Levels from the free amounts at which in-order data, copied writes, the application and data out of order
  * are turned away, ascending, and from all that can be free. */
-void weir_press_levels(struct weir_press_levels *, uint32_t inorder, uint32_t copy, uint32_t app, uint32_t ooo,
-                       uint32_t all);
+void weir_press_levels(struct weir_press_levels *, uint32_t inorder, uint32_t copy, uint32_t app,
+                       uint32_t ooo, uint32_t all);
 
 /* Before the first device: pbufs are known, no class is asked for. */
 void weir_press_init(struct weir_press *, const struct weir_cells *pbufs);
@@ -61,8 +63,8 @@ void weir_press_asked(struct weir_press *, const struct weir_zpool *, const uint
  * while memory is not short. */
 bool weir_press_update(struct weir_press *, const struct weir_zpool *, const struct weir_cells *pbufs);
 
-/* What of a window of n bytes may be told now: at least `least`, or n if that is less. Nothing on the last rung:
- * a peer whose segments were dropped for long would give up, one whose window is shut waits. */
+/* What of a window of n bytes may be told now: at least `least`, or n if that is less. Nothing on the last
+ * rung: a peer whose segments were dropped for long would give up, one whose window is shut waits. */
 static inline uint32_t weir_press_window(const struct weir_press *p, uint32_t n, uint32_t least)
 {
     if (p->rung == WEIR_RUNG_REFUSE) return 0;

@@ -95,7 +95,8 @@ static unsigned until_free(struct bench *b, uint32_t n)
 static void expect(struct bench *b, uint32_t free, enum weir_rung rung)
 {
     (void)until_free(b, free);
-    if (b->p.rung != rung) fail_msg("at %u free: %s, not %s", free, weir_rung_name(b->p.rung), weir_rung_name(rung));
+    if (b->p.rung != rung)
+        fail_msg("at %u free: %s, not %s", free, weir_rung_name(b->p.rung), weir_rung_name(rung));
 }
 
 static void each_rung_has_its_level(void **state)
@@ -177,7 +178,10 @@ static void descriptors_count_as_well(void **state)
     const struct {
         uint32_t left;
         enum weir_rung rung;
-    } want[] = {{29, WEIR_RUNG_NONE}, {28, WEIR_RUNG_WINDOWS}, {16, WEIR_RUNG_OOO}, {6, WEIR_RUNG_COPY},
+    } want[] = {{29, WEIR_RUNG_NONE},
+                {28, WEIR_RUNG_WINDOWS},
+                {16, WEIR_RUNG_OOO},
+                {6, WEIR_RUNG_COPY},
                 {2, WEIR_RUNG_REFUSE}};
     for (unsigned i = 0; i < sizeof want / sizeof want[0]; i++) {
         while (weir_cells_left(&b->pbufs) > want[i].left)
@@ -223,12 +227,9 @@ static void only_what_devices_ask_for_counts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(levels_fall_from_rung_to_rung),
-        BENCH_TEST(each_rung_has_its_level),
-        BENCH_TEST(a_level_that_swings_changes_nothing),
-        BENCH_TEST(posted_segments_are_nobodys_need),
-        BENCH_TEST(windows_shrink_with_what_is_left),
-        BENCH_TEST(descriptors_count_as_well),
+        cmocka_unit_test(levels_fall_from_rung_to_rung),    BENCH_TEST(each_rung_has_its_level),
+        BENCH_TEST(a_level_that_swings_changes_nothing),    BENCH_TEST(posted_segments_are_nobodys_need),
+        BENCH_TEST(windows_shrink_with_what_is_left),       BENCH_TEST(descriptors_count_as_well),
         cmocka_unit_test(only_what_devices_ask_for_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -213,10 +213,14 @@ static void any_queue(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BENCH_TEST(an_empty_queue),           BENCH_TEST(small_ones_share_a_smaller_segment),
-        BENCH_TEST(well_filled_ones_stay),    BENCH_TEST(behind_the_one_before_it),
-        BENCH_TEST(bytes_move_to_the_front_for_it), BENCH_TEST(what_others_hold_stays),
-        BENCH_TEST(no_smaller_segment),       BENCH_TEST(at_most_so_many_bytes),
+        BENCH_TEST(an_empty_queue),
+        BENCH_TEST(small_ones_share_a_smaller_segment),
+        BENCH_TEST(well_filled_ones_stay),
+        BENCH_TEST(behind_the_one_before_it),
+        BENCH_TEST(bytes_move_to_the_front_for_it),
+        BENCH_TEST(what_others_hold_stays),
+        BENCH_TEST(no_smaller_segment),
+        BENCH_TEST(at_most_so_many_bytes),
         BENCH_TEST(any_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
-/* ladder_test.c: memory runs short on one side of a pair, rung by rung, and comes back. Each rung is reached by
- * taking away what the application or unread data may take, and is seen in the events, in the counters and in
- * what the peer is told. */
+/* ladder_test.c: memory runs short on one side of a pair, rung by rung, and comes back. Each rung is reached
+ * by taking away what the application or unread data may take, and is seen in the events, in the counters and
+ * in what the peer is told. */
 #include "simnet.h"
 
 #include <stdlib.h>

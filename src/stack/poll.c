@@ -3,7 +3,10 @@
  *
  * The sleep. A giver pushes a zbuf on the list, then looks at `sleeping` and wakes; the owner sets
  * `sleeping`, then looks at the list once more. Both touch `sleeping` with a read-modify-write, so one of the
- * two sees the other and no release waits for a sleeper. */
+ * two sees the other and no release waits for a sleeper. weir_next sets it as well, since a foreign loop
+ * sleeps after it; the poll that follows takes a wake away that may have come, or the loop's handle would
+ * stay readable. That costs a wait of no length a round. Rejected: only where a giver says that it has woken.
+ * It says so before it does, and the wake may come after the look. */
 #include "base/bits.h"
 #include "stack/stack.h"
 
@@ -99,15 +102,29 @@ static int next_pass(struct weir *w, int64_t *next_us)
 }
 
 /* What a poll would tell, send or carry out at once: events that did not fit or came of a call, a reset that
- * a close has built, given zbufs. */
+ * a close has built. */
 static bool owes(const struct weir *w)
 {
     for (uint32_t i = 0; i < w->ip.n_ifc; i++)
         if (w->ip.ifc[i].txq.n > 0) return true;
     return weir_tcp_has_events(&w->tcp) || weir_memory_due(w) || weir_pressure_due(w) ||
-           weir_tcp_ladder_due(&w->tcp) ||
-           atomic_load_explicit(&w->z.given, memory_order_relaxed) != 0 ||
-           atomic_load_explicit(&w->woken, memory_order_relaxed) != 0;
+           weir_tcp_ladder_due(&w->tcp);
+}
+
+/* Before any sleep: from now on givers wake. Whether one came before. */
+static bool lie_down(struct weir *w)
+{
+    (void)atomic_exchange_explicit(&w->sleeping, 1, memory_order_seq_cst);
+    return atomic_load_explicit(&w->z.given, memory_order_seq_cst) != 0 ||
+           atomic_load_explicit(&w->woken, memory_order_seq_cst) != 0;
+}
+
+/* After a foreign loop's sleep. */
+static void get_up(struct weir *w)
+{
+    if (!atomic_load_explicit(&w->sleeping, memory_order_relaxed)) return;
+    atomic_store_explicit(&w->sleeping, 0, memory_order_relaxed);
+    w->plat->wait(w->plat->ctx, 0);
 }
 
 int weir_next(struct weir *w, int64_t *next_us)
@@ -116,7 +133,7 @@ int weir_next(struct weir *w, int64_t *next_us)
     int handles = next_pass(w, &next);
     weir_tcp_memory(&w->tcp); /* what the application gave back since may be what a writer waits for, */
     look_at_memory(w);        /* or what keeps windows shut */
-    if (owes(w)) next = (int64_t)w->now_us;
+    if (lie_down(w) || owes(w)) next = (int64_t)w->now_us;
     if (next_us) *next_us = next;
     return handles;
 }
@@ -127,9 +144,7 @@ static void sleep_until(struct weir *w, int64_t until)
     int64_t next;
     (void)next_pass(w, &next);
     if (next < until) until = next;
-    (void)atomic_exchange_explicit(&w->sleeping, 1, memory_order_seq_cst);
-    bool due = atomic_load_explicit(&w->z.given, memory_order_seq_cst) != 0 ||
-               atomic_load_explicit(&w->woken, memory_order_seq_cst) != 0;
+    bool due = lie_down(w);
     int64_t now = (int64_t)w->plat->now_us(w->plat->ctx);
     if (!due && until > now) {
         w->stats.waits++;
@@ -142,6 +157,7 @@ int weir_poll(struct weir *w, struct weir_event *ev, int n, int64_t timeout_us)
 {
     if (n < 0 || (n > 0 && !ev)) return WEIR_EINVAL;
     w->stats.polls++;
+    get_up(w);
     int64_t end = timeout_us < 0 ? NEVER : 0;
     for (;;) {
         pass(w);

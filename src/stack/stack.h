@@ -43,7 +43,7 @@ struct weir {
     uint32_t zwait; /* mask of classes that the application waits for */
     bool more;      /* a device had more to give than one burst */
     _Atomic uint32_t
-        sleeping;           /* set before the last look at the list of given zbufs, cleared after the wait */
+        sleeping;           /* set before the last look at the list of given zbufs, cleared after the sleep */
     _Atomic uint32_t woken; /* weir_wake was called */
 };
 

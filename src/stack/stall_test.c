@@ -239,7 +239,8 @@ static void all_out_of_order(void **state)
     assert_int_equal(lossy.n, 6);
     assert_true(ooo_bytes(end, 12) >= 16 * KIB);
     assert_true(simnet_stats(n, 1).windows_cut > 0);
-    /* The application takes all it may, so that the ladder gives up what is out of order and keeps no more. */
+    /* The application takes all it may, so that the ladder gives up what is out of order and keeps no more.
+     */
     uint8_t *taken[64];
     unsigned n_taken = 0;
     while (n_taken < 64 && (taken[n_taken] = weir_zalloc(n->w[1], 1900)) != NULL)

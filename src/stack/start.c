@@ -178,7 +178,7 @@ int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifadd
     if (ifc->ether)
         weir_neigh_init(&ifc->neigh, &ifc->txq, &w->z, &w->stats, &w->neigh_key, w->mem[i].neigh,
                         w->conf.neighbours, w->mem[i].neigh_bucket, w->mem[i].neigh_wait, w->conf.neigh_queue,
-                        ifc->mac, ifc->addr);
+                        ifc->mac, ifc->addr, ifc->mask);
     int handle = dev->ops->wait_handle(dev);
     if (!caps_ok(&dev->caps))
         r = WEIR_ENOTSUP;

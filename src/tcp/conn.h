@@ -59,8 +59,8 @@ enum weir_conn_flag {
     WEIR_C_SHUT = 1 << 26,      /* the last window told was 0 */
     WEIR_C_MEMCOPY = 1 << 27,   /* with MEMWAIT: the write needs a zbuf to copy into, not only a descriptor */
     WEIR_C_MEMPASS = 1 << 28,   /* with MEMWAIT: it passes a lent piece on, see weir_tcp_may_pass */
-    WEIR_C_CUT = 1 << 29        /* the ladder has told a window up to rcv_told only, before rcv_adv or less than
-                                   was free */
+    WEIR_C_CUT = 1 << 29 /* the ladder has told a window up to rcv_told only, before rcv_adv or less than
+                            was free */
 };
 
 /* One connection. The first part is what every segment touches. */
@@ -74,7 +74,8 @@ struct weir_conn {
     uint16_t mss;  /* payload bytes of a full segment sent, without options */
     uint32_t flags;
     uint32_t rcv_nxt;
-    uint32_t rcv_adv; /* right edge of the window as promised; never moves left. What comes before it is taken */
+    uint32_t
+        rcv_adv; /* right edge of the window as promised; never moves left. What comes before it is taken */
     uint32_t snd_wnd, snd_wl1, snd_wl2;
     uint32_t max_snd_wnd;
     uint32_t cwnd, ssthresh;
@@ -114,7 +115,8 @@ struct weir_conn {
     uint8_t keep_probes;
     uint8_t probes;   /* zero-window probes sent since the window closed */
     uint8_t syn_opts; /* what the peer's SYN offered, enum weir_tcpopt */
-    uint32_t progress, progress_ms; /* acknowledged and read bytes when the ladder last saw them change, and when */
+    uint32_t progress,
+        progress_ms;  /* acknowledged and read bytes when the ladder last saw them change, and when */
     uint32_t limited; /* of what is out, sent by limited transmit since an acknowledgement was new */
 };
 
@@ -156,11 +158,11 @@ _Static_assert(sizeof(struct weir_conn) <= 376,
 
 /* Where the ladder's work stands (ladder.c). */
 struct weir_ladder {
-    uint32_t at, left;   /* the next cell that the sweep visits, and how many are left of its round */
-    uint32_t round_ms;   /* when the round began */
-    uint32_t last_ms;    /* since when the last rung is held, or since the last reset for it */
-    uint16_t share;      /* of windows when the round began */
-    uint8_t rung, told;  /* when the last pass looked; as the application was told */
+    uint32_t at, left;  /* the next cell that the sweep visits, and how many are left of its round */
+    uint32_t round_ms;  /* when the round began */
+    uint32_t last_ms;   /* since when the last rung is held, or since the last reset for it */
+    uint16_t share;     /* of windows when the round began */
+    uint8_t rung, told; /* when the last pass looked; as the application was told */
 };
 
 /* TCP of one instance. */

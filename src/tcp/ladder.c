@@ -1,21 +1,22 @@
 /* ladder.c: what the ladder's rung (press.h) demands of what connections hold already.
  *
- * Theory of operation. New data meets the rung where it is used: windows are cut when they are told, data out of
- * order is not kept, small pieces are packed, new connections are refused. What is held from better times is
- * visited by a sweep over the table of connections, a bounded number of cells and bytes a pass:
+ * Theory of operation. New data meets the rung where it is used: windows are cut when they are told, data out
+ * of order is not kept, small pieces are packed, new connections are refused. What is held from better times
+ * is visited by a sweep over the table of connections, a bounded number of cells and bytes a pass:
  *
  *     rung at the visit    done to the connection
  *     OOO and above        its data out of order is dropped
- *     COPY and above       small slices in its queues leave the large segments that they pin; its progress is noted
- *     any                  if its window was cut and may be larger now, the peer is told
+ *     COPY and above       small slices in its queues leave the large segments that they pin; its progress is
+ * noted any                  if its window was cut and may be larger now, the peer is told
  *
- * A round visits every cell once. One begins when the rung changes, when windows may be a good deal larger, and
- * after AGAIN_MS at COPY and above, since segments become movable when devices and the application let them go.
+ * A round visits every cell once. One begins when the rung changes, when windows may be a good deal larger,
+ * and after AGAIN_MS at COPY and above, since segments become movable when devices and the application let
+ * them go.
  *
- * The last resort. On the last rung for config.reset_after_ms without an end, one connection is reset: of those that
- * have neither had anything acknowledged nor read in the second half of that time, the one that pins most. It
- * is told WEIR_ENOMEM. While others move, memory comes back without it, and then nobody is reset
- * (RFC 6429 allows it where a peer keeps its window shut). */
+ * The last resort. On the last rung for config.reset_after_ms without an end, one connection is reset: of
+ * those that have neither had anything acknowledged nor read in the second half of that time, the one that
+ * pins most. It is told WEIR_ENOMEM. While others move, memory comes back without it, and then nobody is
+ * reset (RFC 6429 allows it where a peer keeps its window shut). */
 #include "tcp/tcp.h"
 
 #include "base/bits.h"

@@ -20,7 +20,7 @@
  * What is pinned. seg_bytes is compared with twice the payload as both would be with the arriving segment
  * kept by reference, so that a stream of well-filled buffers is never copied because of one small segment at
  * its beginning. Packing goes on behind the last in-order byte as far as its zbuf reaches. Segments may begin
- * late in their zbuf but fill it then, so
+ * late in their zbuf but fill it then. The rest of a zbuf whose front was lent counts on neither side. So
  *
  *     after an insert   seg_bytes <= 2 * payload + what the frame and the last zbuf hold + zbufs that could
  * not be filled
@@ -165,16 +165,31 @@ static uint32_t pack(struct weir_recvq *q, struct weir_pktmem *m, const struct a
     return n;
 }
 
-/* Whether the zbufs would hold more than twice the payload if all that arrives were kept by reference. */
+/* The rest of a zbuf whose front was lent: the application, or a send queue that it was written to, pins it
+ * whatever is done with what arrives. */
+static const struct weir_pbuf *lent_rest(const struct weir_recvq *q, const struct weir_pktmem *m)
+{
+    const struct weir_pbuf *p = pbuf(m, q->first);
+    const struct weir_zhead *h = weir_zpool_head(m->z, p->addr);
+    return h->app != 0 || h->stk > 1 ? p : NULL;
+}
+
+/* Whether the zbufs would hold more than twice the payload if all that arrives were kept by reference. The
+ * queue is not empty. */
 static bool pins_too_much(const struct weir_recvq *q, const struct weir_pktmem *m, const struct arriving *a)
 {
-    uint64_t held = q->seg_bytes;
+    const struct weir_pbuf *rest = lent_rest(q, m);
+    uint64_t held = q->seg_bytes, bytes = (uint64_t)q->bytes + a->left;
     uint32_t left = a->left, off = a->off;
+    if (rest != NULL) {
+        held -= zbuf_bytes(m, rest->addr);
+        bytes -= rest->bytes;
+    }
     for (unsigned i = 0; i < a->pieces && left > 0; i++, off = 0) {
         held += zbuf_bytes(m, a->piece[i].addr);
         left -= weir_min_u32(left, a->piece[i].bytes - off);
     }
-    return held > 2 * ((uint64_t)q->bytes + a->left);
+    return held > 2 * bytes;
 }
 
 /* Appends n bytes that lie together, or a first part of them. Returns how many, 0 with *why. */

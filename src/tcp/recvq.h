@@ -67,7 +67,8 @@ unsigned weir_recvq_lend(struct weir_recvq *, struct weir_pktmem *, uint32_t len
 /* Copies up to n bytes out and frees them. Returns how many. */
 uint32_t weir_recvq_copy(struct weir_recvq *, struct weir_pktmem *, void *out, uint32_t n);
 
-/* Memory is short: small slices in order leave the large segments that they pin (slice.h), about max_bytes. */
+/* Memory is short: small slices in order leave the large segments that they pin (slice.h), about max_bytes.
+ */
 void weir_recvq_compact(struct weir_recvq *, struct weir_pktmem *, uint32_t max_bytes);
 
 /* Drops all out-of-order data. Returns the bytes. */

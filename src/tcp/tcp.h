@@ -142,8 +142,8 @@ int weir_tcp_info(const struct weir_tcp *, weir_id, struct weir_conn_info *);
 unsigned weir_tcp_ready(const struct weir_tcp *, weir_id);
 /* Tells the peer when its window has opened by a worthwhile step. */
 void weir_tcp_maybe_update(struct weir_tcp *, struct weir_conn *);
-/* The application's last reference to a zbuf of seg_bytes in which bytes of this connection were lent went: the
- * window reopens. */
+/* The application's last reference to a zbuf of seg_bytes in which bytes of this connection were lent went:
+ * the window reopens. */
 void weir_tcp_returned(struct weir_tcp *, uint32_t lent_id, uint32_t bytes, uint32_t seg_bytes);
 /* ---- events.c ---- */
 /* Up to n events off the ready lists. */

@@ -45,9 +45,9 @@ static bool ts_input(struct weir_tcp *t, struct weir_conn *c, const struct weir_
     return false;
 }
 
-/* The four cases of RFC 9293 3.10.7.4's table. A bare acknowledgement is let in at the edge itself, too: a peer that
- * has filled the window sends it from there, also while the first of what it sent is lost. Were it dropped, two
- * ends in that state would both wait for a time-out. */
+/* The four cases of RFC 9293 3.10.7.4's table. A bare acknowledgement is let in at the edge itself, too: a
+ * peer that has filled the window sends it from there, also while the first of what it sent is lost. Were it
+ * dropped, two ends in that state would both wait for a time-out. */
 static bool acceptable(const struct weir_conn *c, const struct weir_seg *s)
 {
     uint32_t wnd = c->rcv_adv - c->rcv_nxt, seq = s->seq, len = seg_len(s);
@@ -91,16 +91,16 @@ static enum weir_verdict unacceptable(struct weir_tcp *t, struct weir_conn *c, c
     return drop(t, s->h.flags & WEIR_TCP_SYN ? WEIR_DROP_TCP_SYN : WEIR_DROP_TCP_SEQ);
 }
 
-/* What is wholly old is answered and dropped, but what it acknowledges is taken if it is old by a window at most.
- * A peer whose window was taken back (window.c) sends from the edge that it was told, which may lie behind what
- * we have from it; two such ends would never hear each other again. RFC 5961 5 guards the number itself. */
+/* What is wholly old is answered and dropped, but what it acknowledges is taken if it is old by a window at
+ * most. A peer whose window was taken back (window.c) sends from the edge that it was told, which may lie
+ * behind what we have from it; two such ends would never hear each other again. RFC 5961 5 guards the number
+ * itself. */
 static bool old_with_ack(const struct weir_conn *c, const struct weir_seg *s)
 {
     if ((s->h.flags & (WEIR_TCP_ACK | WEIR_TCP_SYN | WEIR_TCP_RST)) != WEIR_TCP_ACK) return false;
     /* Where it would end the connection the answer to a FIN that is sent again must come first. */
     if (c->state < WEIR_TCP_ESTABLISHED || c->state > WEIR_TCP_CLOSE_WAIT) return false;
-    return weir_seq_lt(c->tx.una, s->h.ack) &&
-           c->rcv_nxt - (s->seq + seg_len(s)) <= c->rcvbuf;
+    return weir_seq_lt(c->tx.una, s->h.ack) && c->rcv_nxt - (s->seq + seg_len(s)) <= c->rcvbuf;
 }
 
 static void update_ts_recent(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s)

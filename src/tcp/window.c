@@ -3,19 +3,20 @@
  *     rcv_nxt          told                 rcv_adv                rcv_nxt + rcvbuf
  *       |---- queued ----|--------------------|-------------------------|
  *
- * What a connection may hold (unread and lent bytes) is rcvbuf. The right edge moves by worthwhile steps only, and
- * never left: rcv_adv is the furthest that was ever promised, and what comes before it is taken. Without the
- * ladder it is also what was told last.
+ * What a connection may hold (unread and lent bytes) is rcvbuf. The right edge moves by worthwhile steps
+ * only, and never left: rcv_adv is the furthest that was ever promised, and what comes before it is taken.
+ * Without the ladder it is also what was told last.
  *
- * Memory short (the ladder's rung WINDOWS and above): of the window that would be told only a share is, though at
- * least two segments, which need no memory behind them: what finds none is dropped before it is acknowledged. On
- * the last rung nothing is: a peer waits behind a shut window for ever, but gives up on what is dropped again and
- * again. That is the one thing that moves the told edge left (rcv_told, with WEIR_C_CUT); a peer slows down
- * instead of losing what it sends. When memory is back the sweep (ladder.c) tells those whose window was cut.
+ * Memory short (the ladder's rung WINDOWS and above): of the window that would be told only a share is,
+ * though at least two segments, which need no memory behind them: what finds none is dropped before it is
+ * acknowledged. On the last rung nothing is: a peer waits behind a shut window for ever, but gives up on what
+ * is dropped again and again. That is the one thing that moves the told edge left (rcv_told, with
+ * WEIR_C_CUT); a peer slows down instead of losing what it sends. When memory is back the sweep (ladder.c)
+ * tells those whose window was cut.
  *
  * Strict windows (config.window): a promise counts in segments. A byte that is queued or lent may pin a whole
- * segment, and recvq.c packs until it pins at most two bytes for each of payload; so half of what is left of the
- * connection's limit is promised, and the plan has the limits of all connections together. */
+ * segment, and recvq.c packs until it pins at most two bytes for each of payload; so half of what is left of
+ * the connection's limit is promised, and the plan has the limits of all connections together. */
 #include "tcp/tcp.h"
 
 #include "base/bits.h"
