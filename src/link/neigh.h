@@ -74,6 +74,9 @@ struct weir_neigh {
     uint32_t free; /* entry + 1 */
     uint32_t order;
     uint32_t hit; /* entry + 1 that was found last */
+    uint32_t
+        next_ms; /* with next_known: the earliest when_ms of all lists, none of which has changed since */
+    bool next_known;
     struct weir_neigh_list list[WEIR_NEIGH_STATES];
     uint32_t ip; /* our own address, number */
     uint8_t mac[6];

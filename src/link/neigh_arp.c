@@ -85,8 +85,11 @@ enum weir_send weir_neigh_resolve(struct weir_neigh *n, uint32_t ip, uint32_t no
 void weir_neigh_confirm(struct weir_neigh *n, uint32_t ip, uint32_t now_ms)
 {
     struct weir_neigh_entry *e = weir_neigh_find(n, ip);
+    uint32_t until_ms = now_ms + WEIR_NEIGH_REACHABLE_MS;
     if (e == NULL || !weir_neigh_known(e)) return;
-    weir_neigh_move(n, e, WEIR_NEIGH_REACHABLE, now_ms + WEIR_NEIGH_REACHABLE_MS);
+    if (e->state == WEIR_NEIGH_REACHABLE && e->when_ms == until_ms)
+        return; /* confirmed in this millisecond */
+    weir_neigh_move(n, e, WEIR_NEIGH_REACHABLE, until_ms);
 }
 
 /* What a packet of a known neighbour says of its address. */
@@ -191,6 +194,10 @@ static struct weir_neigh_entry *soonest(const struct weir_neigh *n)
 
 bool weir_neigh_tick(struct weir_neigh *n, uint32_t now_ms, uint32_t *next_ms)
 {
+    if (n->next_known && weir_seq_lt(now_ms, n->next_ms)) {
+        *next_ms = n->next_ms;
+        return true;
+    }
     struct weir_neigh_entry *e = soonest(n);
     for (uint32_t done = 0; e != NULL && weir_seq_leq(e->when_ms, now_ms) && done < WEIR_NEIGH_TICK_MAX;
          done++) {
@@ -198,6 +205,7 @@ bool weir_neigh_tick(struct weir_neigh *n, uint32_t now_ms, uint32_t *next_ms)
         e = soonest(n);
     }
     if (e == NULL) return false;
-    *next_ms = e->when_ms;
+    n->next_known = true;
+    *next_ms = n->next_ms = e->when_ms;
     return true;
 }

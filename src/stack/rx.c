@@ -156,8 +156,9 @@ void weir_rx_all(struct weir *w)
 {
     for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
         struct weir_ifc *ifc = &w->ip.ifc[i];
-        while (weir_txq_reap(&ifc->txq, 64) == 64) {
-        }
+        if (ifc->dev->caps.async)
+            while (weir_txq_reap(&ifc->txq, 64) == 64) {
+            }
         burst(w, ifc);
     }
 }

@@ -239,6 +239,11 @@ void weir_conn_memwait(struct weir_tcp *, struct weir_conn *, bool copies);
 bool weir_tcp_may_pass(const struct weir_tcp *);
 void weir_listener_event(struct weir_tcp *, struct weir_listener *);
 
+/* Whether weir_tcp_unblock has anything to do. */
+static inline bool weir_tcp_blocked(const struct weir_tcp *t)
+{
+    return t->blocked_first || t->blocked_room || t->blocked_record;
+}
 /* Every connection that could not send is made dirty again. */
 void weir_tcp_unblock(struct weir_tcp *);
 /* Connections whose write found no memory are told, first come first served, while memory is there. */

@@ -5,6 +5,7 @@
 #ifndef WEIR_TCP_H
 #define WEIR_TCP_H
 
+#include "base/bits.h"
 #include "tcp/conn.h"
 #include "wire/tcphdr.h"
 
@@ -106,7 +107,13 @@ void weir_tcp_rexmt_stop(struct weir_tcp *, struct weir_conn *);
 void weir_tcp_persist_start(struct weir_tcp *, struct weir_conn *);
 void weir_tcp_keep_start(struct weir_tcp *, struct weir_conn *, uint32_t after_ms);
 /* Milliseconds of the next deadline; false: none. */
-bool weir_tcp_next(const struct weir_tcp *, uint32_t *when_ms);
+bool weir_tcp_next(struct weir_tcp *, uint32_t *when_ms);
+/* Whether weir_tcp_timers would find nothing to do, for a few compares; false: it has to look. */
+static inline bool weir_tcp_timers_quiet(const struct weir_tcp *t)
+{
+    bool tw_due = t->tw_first && weir_seq_leq(t->tw[t->tw_first - 1].expire_ms, t->now_ms);
+    return weir_wheel_quiet(&t->wheel, t->now_ms) && !tw_due;
+}
 
 /* ---- tcp_user.c and tcp_io.c: RFC 9293 3.10.1 to 3.10.6; errors as in weir.h ---- */
 int weir_tcp_listen(struct weir_tcp *, uint32_t addr, uint16_t port, const struct weir_opts *, weir_id *);
@@ -128,6 +135,9 @@ void weir_tcp_returned(struct weir_tcp *, uint32_t lent_id, uint32_t bytes);
 /* ---- events.c ---- */
 /* Up to n events off the ready lists. */
 int weir_tcp_events(struct weir_tcp *, struct weir_event *, int n);
-bool weir_tcp_has_events(const struct weir_tcp *);
+static inline bool weir_tcp_has_events(const struct weir_tcp *t)
+{
+    return t->lis_ready || t->ready_first;
+}
 
 #endif

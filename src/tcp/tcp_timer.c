@@ -185,7 +185,7 @@ void weir_tcp_timers(struct weir_tcp *t, unsigned budget)
     weir_tw_expire(t, 64);
 }
 
-bool weir_tcp_next(const struct weir_tcp *t, uint32_t *when_ms)
+bool weir_tcp_next(struct weir_tcp *t, uint32_t *when_ms)
 {
     bool any = weir_wheel_next(&t->wheel, when_ms);
     if (t->tw_first) {
