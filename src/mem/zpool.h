@@ -40,8 +40,8 @@
 /* What devices are usually given to receive into: 2 KB, less a head inside. */
 #define WEIR_RX_ZBUF_BYTES 1984u
 
-/* Decisions about memory are made inline. take_fail_test stands between them and their callers, by the linker;
- * so its library is compiled with WEIR_WRAP_DECISIONS and has them out of line. */
+/* Decisions about memory are made inline. take_fail_test stands between them and their callers, by the
+ * linker; so its library is compiled with WEIR_WRAP_DECISIONS and has them out of line. */
 #ifdef WEIR_WRAP_DECISIONS
 #define WEIR_DECISION(name) name##_inline
 #else
@@ -156,12 +156,13 @@ static inline uint32_t weir_zpool_bytes(const struct weir_zpool *z, const struct
 static inline int weir_zpool_find(const struct weir_zpool *z, const void *addr, struct weir_zhead **head)
 {
     struct weir_zhead *h = weir_zpool_head(z, addr);
-    *head = h;
     if (!h) return WEIR_EFOREIGN;
     /* Wraps to a large number for an address before the first byte, in the head. */
     uintptr_t at = (uintptr_t)addr - (uintptr_t)weir_zpool_first(z, h);
     if (at >= weir_zpool_bytes(z, h)) return WEIR_EFAULT;
-    return h->state == WEIR_Z_LIVE ? 0 : WEIR_ENOTHELD;
+    if (h->state != WEIR_Z_LIVE) return WEIR_ENOTHELD;
+    *head = h;
+    return 0;
 }
 
 /* The smallest class that fits bytes, or classes when none does. Constant time. */

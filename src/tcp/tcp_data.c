@@ -28,7 +28,7 @@ static void ack_later(struct weir_tcp *t, struct weir_conn *c)
     if (c->flags & (WEIR_C_ACK_NOW | WEIR_C_ACK_LATER)) return;
     c->flags |= WEIR_C_ACK_LATER;
     c->delack_ms = t->now_ms + (t->conf->delack_us + 999) / 1000;
-    weir_conn_timers(t, c);
+    weir_conn_timer_at(t, c, c->delack_ms);
 }
 
 static void ack_now(struct weir_tcp *t, struct weir_conn *c)

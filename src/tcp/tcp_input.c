@@ -200,7 +200,7 @@ enum weir_verdict weir_tcp_input(struct weir_tcp *t, const struct weir_rxpkt *pk
     s.fin = (s.h.flags & WEIR_TCP_FIN) != 0;
     s.wnd = s.h.wnd;
 
-    struct weir_conn *c = weir_conn_lookup(t, pkt->ip.dst, s.h.dport, pkt->ip.src, s.h.sport);
+    struct weir_conn *c = weir_conn_hinted(t, pkt->ip.dst, s.h.dport, pkt->ip.src, s.h.sport);
     if (c) return conn_input(t, c, &s);
     struct weir_tw *w = weir_tw_lookup(t, pkt->ip.dst, s.h.dport, pkt->ip.src, s.h.sport);
     if (w && !tw_input(t, w, &s)) return WEIR_V_DONE;

@@ -40,7 +40,7 @@ static void rexmt_at(struct weir_tcp *t, struct weir_conn *c, uint32_t us)
     c->rexmt_ms =
         t->now_ms + to_ms(us) + 1; /* the clock may be anywhere inside its millisecond: never early */
     c->flags |= WEIR_C_TIMING;
-    weir_conn_timers(t, c);
+    weir_conn_timer_at(t, c, c->rexmt_ms);
 }
 
 void weir_tcp_rexmt_start(struct weir_tcp *t, struct weir_conn *c)
@@ -71,7 +71,7 @@ void weir_tcp_keep_start(struct weir_tcp *t, struct weir_conn *c, uint32_t after
 {
     c->keep_ms = t->now_ms + after_ms;
     c->flags |= WEIR_C_KEEPING;
-    weir_conn_timers(t, c);
+    weir_conn_timer_at(t, c, c->keep_ms);
 }
 
 /* false: given up, c may be gone. */

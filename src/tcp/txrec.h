@@ -54,7 +54,13 @@ struct weir_txack {
 void weir_txlist_init(struct weir_txlist *, uint32_t seq, uint16_t max);
 
 /* Whether weir_txlist_sent would succeed now: always but for an empty list with an empty pool. */
+#ifdef WEIR_WRAP_DECISIONS
 bool weir_txlist_room(const struct weir_txlist *, const struct weir_pktmem *);
+#endif
+static inline bool WEIR_DECISION(weir_txlist_room)(const struct weir_txlist *l, const struct weir_pktmem *m)
+{
+    return l->last != 0 || (l->max > 0 && weir_cells_left(&m->txrecs) > 0);
+}
 
 /* [nxt, end) was sent for the first time. false iff the list is empty and no record can be had; nothing
  * changed then. */
@@ -68,8 +74,15 @@ struct weir_txack weir_txlist_ack(struct weir_txlist *, struct weir_pktmem *, ui
 uint32_t weir_txlist_lose(struct weir_txlist *, struct weir_pktmem *, uint32_t from, uint32_t to);
 
 /* The first stretch marked lost: false if none. */
-bool weir_txlist_next_lost(const struct weir_txlist *, const struct weir_pktmem *, uint32_t *seq,
-                           uint32_t *end);
+void weir_txlist_find_lost(const struct weir_txlist *, const struct weir_pktmem *, uint32_t *seq,
+                           uint32_t *end); /* only where lost > 0 */
+static inline bool weir_txlist_next_lost(const struct weir_txlist *l, const struct weir_pktmem *m,
+                                         uint32_t *seq, uint32_t *end)
+{
+    if (l->lost == 0) return false;
+    weir_txlist_find_lost(l, m, seq, end);
+    return true;
+}
 
 /* [seq, end), part of one stretch from weir_txlist_next_lost beginning with it, was sent again. Returns the
  * end of what is now in flight again (later than end when no record could be had for a split). */
