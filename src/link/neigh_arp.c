@@ -64,7 +64,7 @@ static void begin_asking(struct weir_neigh *n, struct weir_neigh_entry *e, enum 
     ask(n, e, now_ms);
 }
 
-enum weir_send weir_neigh_resolve(struct weir_neigh *n, uint32_t ip, uint32_t now_ms, uint8_t mac[6])
+enum weir_send weir_neigh_ask(struct weir_neigh *n, uint32_t ip, uint32_t now_ms, uint8_t mac[6])
 {
     if (ip == n->ip || ip == 0 || ip >= GROUPS_FROM) return WEIR_SEND_NO_NEIGH;
     struct weir_neigh_entry *e = weir_neigh_find(n, ip);
@@ -82,7 +82,7 @@ enum weir_send weir_neigh_resolve(struct weir_neigh *n, uint32_t ip, uint32_t no
     return WEIR_SEND_OK;
 }
 
-void weir_neigh_confirm(struct weir_neigh *n, uint32_t ip, uint32_t now_ms)
+void weir_neigh_reached(struct weir_neigh *n, uint32_t ip, uint32_t now_ms)
 {
     struct weir_neigh_entry *e = weir_neigh_find(n, ip);
     uint32_t until_ms = now_ms + WEIR_NEIGH_REACHABLE_MS;
@@ -192,12 +192,8 @@ static struct weir_neigh_entry *soonest(const struct weir_neigh *n)
     return best;
 }
 
-bool weir_neigh_tick(struct weir_neigh *n, uint32_t now_ms, uint32_t *next_ms)
+bool weir_neigh_age(struct weir_neigh *n, uint32_t now_ms, uint32_t *next_ms)
 {
-    if (n->next_known && weir_seq_lt(now_ms, n->next_ms)) {
-        *next_ms = n->next_ms;
-        return true;
-    }
     struct weir_neigh_entry *e = soonest(n);
     for (uint32_t done = 0; e != NULL && weir_seq_leq(e->when_ms, now_ms) && done < WEIR_NEIGH_TICK_MAX;
          done++) {

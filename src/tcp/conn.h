@@ -192,6 +192,7 @@ struct weir_tcp {
     uint32_t lent;                         /* bytes lent to the application, all connections */
     bool hold_wait;                        /* a reader was refused because of it */
     bool closing;                          /* weir_stop: nothing new */
+    bool full_path;                        /* for tests: tcp_fast.c and tcp_plain.c are not asked */
 };
 
 static inline uint32_t weir_conn_index(const struct weir_tcp *t, const struct weir_conn *c)

@@ -39,7 +39,7 @@ static void ack_now(struct weir_tcp *t, struct weir_conn *c)
 
 /* RFC 5681 4.2: at least every second full segment; at once when something is out of order or fills a hole.
  */
-static void choose_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t delivered, bool disorder)
+void weir_tcp_choose_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t delivered, bool disorder)
 {
     c->unacked += delivered;
     if (disorder || delivered == 0 || c->unacked >= 2 * weir_tcp_eff_mss(c) || t->conf->delack_us == 0)
@@ -78,7 +78,7 @@ static enum weir_verdict payload(struct weir_tcp *t, struct weir_conn *c, const 
     } else if (r == WEIR_RECVQ_KEPT) {
         t->stats->ooo_segments++;
     }
-    choose_ack(t, c, delivered, disorder);
+    weir_tcp_choose_ack(t, c, delivered, disorder);
     return r == WEIR_RECVQ_KEPT ? WEIR_V_DONE : WEIR_V_DROP;
 }
 

@@ -183,7 +183,7 @@ static void learn(struct weir_txack *a, const struct weir_txrec *r)
     a->sample = true;
 }
 
-struct weir_txack weir_txlist_ack(struct weir_txlist *l, struct weir_pktmem *m, uint32_t una)
+struct weir_txack weir_txlist_ack_some(struct weir_txlist *l, struct weir_pktmem *m, uint32_t una)
 {
     struct weir_txack a = {.acked = una - l->una};
     while (l->first != 0) {

@@ -67,7 +67,22 @@ static inline bool WEIR_DECISION(weir_txlist_room)(const struct weir_txlist *l, 
 bool weir_txlist_sent(struct weir_txlist *, struct weir_pktmem *, uint32_t end, uint32_t now_us);
 
 /* Everything before una (una <= nxt, > the list's una) is acknowledged. */
-struct weir_txack weir_txlist_ack(struct weir_txlist *, struct weir_pktmem *, uint32_t una);
+struct weir_txack weir_txlist_ack_some(struct weir_txlist *, struct weir_pktmem *, uint32_t una);
+static inline struct weir_txack weir_txlist_ack(struct weir_txlist *l, struct weir_pktmem *m, uint32_t una)
+{
+    uint32_t number = l->first;
+    const struct weir_txrec *r = (const struct weir_txrec *)weir_cells_at(&m->txrecs, number);
+    if (number == 0 || r->end != una || r->flags != 0) return weir_txlist_ack_some(l, m, una);
+    /* Exactly the first record, which was sent once. */
+    struct weir_txack a = {.acked = una - l->una, .sent_us = r->sent_us, .sample = true};
+    l->pipe -= r->end - r->seq;
+    l->first = r->next;
+    if (l->first == 0) l->last = 0;
+    l->una = una;
+    weir_cells_put(&m->txrecs, number);
+    m->txlists_used -= --l->n == 0;
+    return a;
+}
 
 /* Marks [from, to) lost, as far as it is neither sacked nor lost already. Splits at the borders where records
  * allow. Returns the sequence numbers newly marked. Cost: the records from una to `to`. */
