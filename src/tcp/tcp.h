@@ -60,8 +60,8 @@ bool weir_cookie_check(const struct weir_tcp *, const struct weir_listener *, co
 /* ---- tcp_ack.c: the ACK field ---- */
 /* false: the segment ends here (c may be gone). */
 bool weir_tcp_ack_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *);
-/* What it measures: from when what it covers was sent, or from the echoed timestamp (0: none) if some of that was
- * sent twice. */
+/* What it measures: from when what it covers was sent, or from the echoed timestamp (0: none) if some of that
+ * was sent twice. */
 void weir_tcp_ack_rtt(struct weir_tcp *, struct weir_conn *, const struct weir_txack *, uint32_t tsecr);
 /* Nothing is out any more. */
 void weir_tcp_all_acked(struct weir_tcp *, struct weir_conn *);
@@ -108,8 +108,8 @@ static inline uint32_t weir_tcp_eff_mss(const struct weir_conn *c)
     return weir_max_u32(c->mss, WEIR_TCP_MSS_MIN) - options;
 }
 /* ---- tcp_plain.c ---- */
-/* weir_tcp_segment for an acknowledgement with at most one segment's payload in one piece. false: it is more than
- * that or can't leave now, and nothing was done. */
+/* weir_tcp_segment for an acknowledgement with at most one segment's payload in one piece. false: it is more
+ * than that or can't leave now, and nothing was done. */
 bool weir_tcp_plain(struct weir_tcp *, struct weir_conn *, uint32_t seq, uint32_t bytes, uint8_t flags,
                     enum weir_send *sent);
 /* A segment was built: what it told the peer is owed no longer. */

@@ -1,13 +1,14 @@
-/* tcp_fast.c: header prediction (Van Jacobson, 1988): an established connection's next segment, as it is expected,
- * is taken in without the questions whose answers it knows.
+/* tcp_fast.c: header prediction (Van Jacobson, 1988): an established connection's next segment, as it is
+ * expected, is taken in without the questions whose answers it knows.
  *
- * Expected is: no flag but ACK and PSH; timestamps in the usual place if they were agreed on, else no options;
- * in order, inside the window, in one piece; an acknowledgement of something that is out, or of nothing new but
- * with payload; nothing lost, no window shut, no FIN seen, the application there.
+ * Expected is: no flag but ACK and PSH; timestamps in the usual place if they were agreed on, else no
+ * options; in order, inside the window, in one piece; an acknowledgement of something that is out, or of
+ * nothing new but with payload; nothing lost, no window shut, no FIN seen, the application there.
  *
- * Invariant: what is taken leaves, bit for bit, the state and the debts that tcp_input.c, tcp_ack.c and tcp_data.c
- * would have left; what is not taken is not touched. So this file may always answer no: weir_tcp.full_path makes it,
- * and predict_test.c feeds two instances the same segments, one with and one without, and compares them. */
+ * Invariant: what is taken leaves, bit for bit, the state and the debts that tcp_input.c, tcp_ack.c and
+ * tcp_data.c would have left; what is not taken is not touched. So this file may always answer no:
+ * weir_tcp.full_path makes it, and predict_test.c feeds two instances the same segments, one with and one
+ * without, and compares them. */
 #include "tcp/tcp.h"
 
 #include "base/bits.h"

@@ -1,8 +1,9 @@
-/* tcp_plain.c: the segment that is sent most: an acknowledgement, with or without payload that fits one segment
- * and lies in one piece. Its headers go into the block word by word, from numbers that are at hand.
+/* tcp_plain.c: the segment that is sent most: an acknowledgement, with or without payload that fits one
+ * segment and lies in one piece. Its headers go into the block word by word, from numbers that are at hand.
  *
- * Invariant: the frame, and everything that it leaves behind, is bit for bit what tcp_segment.c would make; what
- * is not plain is left to it, untouched. weir_tcp.full_path turns this file off; predict_test.c compares. */
+ * Invariant: the frame, and everything that it leaves behind, is bit for bit what tcp_segment.c would make;
+ * what is not plain is left to it, untouched. weir_tcp.full_path turns this file off; predict_test.c
+ * compares. */
 #include "base/csum.h"
 #include "base/order.h"
 #include "tcp/tcp.h"
@@ -17,9 +18,10 @@ struct plain {
     uint8_t flags, mac[6];
 };
 
-/* Whether the bytes lie in the send queue's last descriptor, and in a form that the device takes as one piece. */
-static bool one_piece(const struct weir_tcp *t, const struct weir_conn *c, const struct weir_netdev_caps *caps,
-                      struct plain *s)
+/* Whether the bytes lie in the send queue's last descriptor, and in a form that the device takes as one
+ * piece. */
+static bool one_piece(const struct weir_tcp *t, const struct weir_conn *c,
+                      const struct weir_netdev_caps *caps, struct plain *s)
 {
     const struct weir_pbuf *p = weir_pbuf_at(&t->mem, c->sq.last);
     if (c->sq.last == 0 || weir_seq_lt(s->seq, p->seq)) return false;
@@ -51,8 +53,8 @@ static void put_ip(uint8_t *p, const struct weir_conn *c, uint32_t l4_bytes, uin
 }
 
 /* Header and options; the checksum field gets `csum`. */
-static void put_tcp(uint8_t *p, struct weir_tcp *t, struct weir_conn *c, const struct plain *s, uint32_t hdr_bytes,
-                    uint32_t csum)
+static void put_tcp(uint8_t *p, struct weir_tcp *t, struct weir_conn *c, const struct plain *s,
+                    uint32_t hdr_bytes, uint32_t csum)
 {
     uint32_t wnd = weir_tcp_window(t, c);
     weir_put_be32(p, (uint32_t)c->lport << 16 | c->rport);
@@ -74,8 +76,8 @@ static void finish_csum(uint8_t *l4, uint32_t hdr_bytes, const struct weir_piece
     weir_put_be16(l4 + WEIR_TCP_CSUM_AT, weir_csum_done(sum));
 }
 
-static void build(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, const struct plain *s, uint8_t *l4,
-                  uint32_t hdr_bytes)
+static void build(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, const struct plain *s,
+                  uint8_t *l4, uint32_t hdr_bytes)
 {
     bool left = (ifc->dev->caps.offloads & WEIR_OFF_TX_CSUM) != 0;
     uint32_t lower = WEIR_IP4_BYTES + (ifc->ether ? WEIR_ETH_BYTES : 0);
