@@ -130,7 +130,12 @@ uint32_t weir_ip4_slices(const struct weir_rxpkt *, uint32_t from, struct weir_p
 uint64_t weir_ip4_l4_sum(const struct weir_rxpkt *);
 
 /* Whether the transport checksum is good: by the device's word, or summed here. */
-bool weir_ip4_csum_ok(const struct weir_rxpkt *);
+bool weir_ip4_csum_good(const struct weir_rxpkt *); /* summed here */
+static inline bool weir_ip4_csum_ok(const struct weir_rxpkt *pkt)
+{
+    return (pkt->frame->flags & (WEIR_FRAME_CSUM_GOOD | WEIR_FRAME_CSUM_NEEDED)) != 0 ||
+           weir_ip4_csum_good(pkt);
+}
 
 /* ICMP: answers echo by reference to the received bytes; an error that quotes a TCP segment from one of our
  * addresses gives PASS and *note; others are counted. */

@@ -17,12 +17,6 @@ static void drop(struct weir *w, enum weir_drop why)
     w->stats.drops[why]++;
 }
 
-static bool mac_equal(const uint8_t *a, const uint8_t *b)
-{
-    return ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4]) | (a[5] ^ b[5])) ==
-           0;
-}
-
 /* No listener of ours speaks UDP yet: every datagram that is well formed gets its port unreachable. */
 static void udp_input(struct weir *w, const struct weir_rxpkt *pkt)
 {
@@ -40,8 +34,10 @@ static void udp_input(struct weir *w, const struct weir_rxpkt *pkt)
 static void ip_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f, uint32_t at,
                      bool group)
 {
-    struct weir_rxpkt pkt = {.frame = f, .ifc = ifc};
+    struct weir_rxpkt pkt; /* the rest is weir_ip4_input's */
     struct weir_icmp_note note;
+    pkt.frame = f;
+    pkt.ifc = ifc;
     if (weir_ip4_input(&w->ip, &pkt, at) != WEIR_V_PASS) return;
     if (group) { /* a link broadcast with our own IP address: RFC 1122 3.2.2.6 and 4.2.3.10 */
         drop(w, WEIR_DROP_IP_NOT_MINE);
@@ -63,36 +59,38 @@ static void ip_input(struct weir *w, struct weir_ifc *ifc, const struct weir_fra
     }
 }
 
-static void frame_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f)
+static void ether_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f)
 {
-    struct weir_eth eth;
-    w->stats.rx_frames++;
-    w->stats.rx_bytes_wire += f->bytes;
-    if (f->n_pieces == 0 || f->n_pieces > WEIR_FRAME_PIECES_MAX) {
-        drop(w, WEIR_DROP_FRAME_PIECES);
-        return;
-    }
-    if (!ifc->ether) {
-        ip_input(w, ifc, f, 0, false);
-        return;
-    }
-    const uint8_t *p = f->pieces[0].addr;
+    const uint8_t *p = f->pieces[0].addr, *src = p + 6;
     uint32_t here = f->pieces[0].bytes;
-    if (!weir_eth_parse(&eth, p, here)) {
+    if (here < WEIR_ETH_BYTES) {
         drop(w, WEIR_DROP_ETH_SHORT);
         return;
     }
-    bool group = weir_mac_is_group(eth.dst);
-    if (!group && !mac_equal(eth.dst, ifc->mac))
+    uint16_t type = weir_be16(p + 12);
+    bool group = weir_mac_is_group(p);
+    if (!group && !weir_mac_equal(p, ifc->mac))
         drop(w, WEIR_DROP_ETH_NOT_MINE);
-    else if (weir_mac_is_group(eth.src) || mac_equal(eth.src, ifc->mac))
+    else if (weir_mac_is_group(src) || weir_mac_equal(src, ifc->mac))
         drop(w, WEIR_DROP_ETH_SRC);
-    else if (eth.type == WEIR_ETHERTYPE_ARP)
-        (void)weir_neigh_input(&ifc->neigh, p + WEIR_ETH_BYTES, here - WEIR_ETH_BYTES, w->ip.now_ms);
-    else if (eth.type == WEIR_ETHERTYPE_IP4)
+    else if (type == WEIR_ETHERTYPE_IP4)
         ip_input(w, ifc, f, WEIR_ETH_BYTES, group);
+    else if (type == WEIR_ETHERTYPE_ARP)
+        (void)weir_neigh_input(&ifc->neigh, p + WEIR_ETH_BYTES, here - WEIR_ETH_BYTES, w->ip.now_ms);
     else
         drop(w, WEIR_DROP_ETH_TYPE);
+}
+
+static void frame_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f)
+{
+    w->stats.rx_frames++;
+    w->stats.rx_bytes_wire += f->bytes;
+    if (f->n_pieces == 0 || f->n_pieces > WEIR_FRAME_PIECES_MAX)
+        drop(w, WEIR_DROP_FRAME_PIECES);
+    else if (ifc->ether)
+        ether_input(w, ifc, f);
+    else
+        ip_input(w, ifc, f, 0, false);
 }
 
 /* Gives a posted zbuf to the device, or back to the pool if the device has no place for it. */
@@ -156,8 +154,9 @@ void weir_rx_all(struct weir *w)
 {
     for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
         struct weir_ifc *ifc = &w->ip.ifc[i];
-        while (weir_txq_reap(&ifc->txq, 64) == 64) {
-        }
+        if (ifc->dev->caps.async)
+            while (weir_txq_reap(&ifc->txq, 64) == 64) {
+            }
         burst(w, ifc);
     }
 }

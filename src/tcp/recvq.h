@@ -57,6 +57,26 @@ enum weir_recvq_result weir_recvq_insert(struct weir_recvq *, struct weir_pktmem
                                          uint32_t seq, const struct weir_piece *pieces, unsigned n_pieces,
                                          uint32_t n);
 
+/* weir_recvq_insert's plain case inline: an empty queue takes n bytes that lie together and are in order, by
+ * reference. The caller moves rcv_nxt on. false: it can't, or there is more to think about; nothing changed.
+ */
+static inline bool weir_recvq_alone(struct weir_recvq *q, struct weir_pktmem *m, uint8_t *addr, uint32_t n,
+                                    uint32_t seq)
+{
+    struct weir_zhead *h = weir_zpool_head(m->z, addr);
+    if (q->first != 0 || q->ooo_first != 0 || q->max_seg_bytes != 0) return false;
+    if (h->stk + h->app == 1 &&
+        !weir_zpool_can(m->z, weir_zpool_class_for(m->z, h->asked_bytes), WEIR_TAKE_INORDER, 1))
+        return false;
+    uint32_t number = weir_pbuf_new_in(m, h, addr, n, seq, WEIR_OWNER_RECVQ);
+    if (number == 0) return false;
+    q->first = q->last = number;
+    q->n = 1;
+    q->bytes = n;
+    q->seg_bytes = weir_zpool_bytes(m->z, h);
+    return true;
+}
+
 /* Lends up to n in-order pieces, at most max_bytes in all (a piece that would pass it is not lent, but for
  * the first, when it is cut): the application gets one reference for each. lent_id goes into the heads, and
  * lent_bytes there grows by the piece (from 0 when the application held nothing). *bytes gets the payload

@@ -264,7 +264,7 @@ static void lend(struct world *w, struct mqueue *mq)
     if (got > 0 && first > max) assert_int_equal(got, 1);
     for (unsigned i = 0; i < got; i++) {
         const uint8_t *addr = out[i].base;
-        struct weir_zhead *h;
+        struct weir_zhead *h = NULL;
         assert_int_equal(weir_zpool_find(&w->mem.z, addr, &h), 0);
         assert_true(h->lent_id == 77 && h->lent_bytes >= out[i].len);
         w->app[weir_zpool_number(&w->mem.z, h)]++;

@@ -28,7 +28,7 @@ static void ack_later(struct weir_tcp *t, struct weir_conn *c)
     if (c->flags & (WEIR_C_ACK_NOW | WEIR_C_ACK_LATER)) return;
     c->flags |= WEIR_C_ACK_LATER;
     c->delack_ms = t->now_ms + (t->conf->delack_us + 999) / 1000;
-    weir_conn_timers(t, c);
+    weir_conn_timer_at(t, c, c->delack_ms);
 }
 
 static void ack_now(struct weir_tcp *t, struct weir_conn *c)
@@ -39,7 +39,7 @@ static void ack_now(struct weir_tcp *t, struct weir_conn *c)
 
 /* RFC 5681 4.2: at least every second full segment; at once when something is out of order or fills a hole.
  */
-static void choose_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t delivered, bool disorder)
+void weir_tcp_choose_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t delivered, bool disorder)
 {
     c->unacked += delivered;
     if (disorder || delivered == 0 || c->unacked >= 2 * weir_tcp_eff_mss(c) || t->conf->delack_us == 0)
@@ -80,7 +80,7 @@ static enum weir_verdict payload(struct weir_tcp *t, struct weir_conn *c, const 
     } else if (r == WEIR_RECVQ_KEPT) {
         t->stats->ooo_segments++;
     }
-    choose_ack(t, c, delivered, disorder);
+    weir_tcp_choose_ack(t, c, delivered, disorder);
     return r == WEIR_RECVQ_KEPT ? WEIR_V_DONE : WEIR_V_DROP;
 }
 
