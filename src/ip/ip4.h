@@ -57,6 +57,7 @@ struct weir_ip {
 struct weir_rxpkt {
     const struct weir_frame *frame;
     struct weir_ifc *ifc;
+    struct weir_zhead *head; /* of the zbuf of piece 0; tcp_fast.c alone asks for it */
     struct weir_ip4hdr ip;
     const uint8_t *l4; /* first byte of the transport header, in piece 0 */
     uint32_t l4_at;    /* its offset in the frame */

@@ -265,22 +265,27 @@ enum weir_recvq_result weir_recvq_insert(struct weir_recvq *q, struct weir_pktme
 
 /* ---- reading ---- */
 
-static void drop_first(struct weir_recvq *q, struct weir_pktmem *m)
+static inline void drop_first(struct weir_recvq *q, struct weir_pktmem *m, struct weir_zhead *h)
 {
     const struct weir_pbuf *p = pbuf(m, q->first);
     q->bytes -= p->bytes;
-    q->seg_bytes -= zbuf_bytes(m, p->addr);
+    q->seg_bytes -= weir_zpool_bytes(m->z, h);
     q->n--;
-    q->first = weir_pbuf_drop(m, q->first, WEIR_OWNER_RECVQ);
+    q->first = weir_pbuf_drop_in(m, h, q->first, WEIR_OWNER_RECVQ);
     if (q->first == 0) q->last = 0;
 }
 
+static struct weir_zhead *head_of_first(const struct weir_recvq *q, const struct weir_pktmem *m)
+{
+    return weir_zpool_head(m->z, pbuf(m, q->first)->addr);
+}
+
 /* Takes n bytes from the front of the first descriptor, 0 < n <= its bytes. */
-static void consume(struct weir_recvq *q, struct weir_pktmem *m, uint32_t n)
+static inline void consume(struct weir_recvq *q, struct weir_pktmem *m, struct weir_zhead *h, uint32_t n)
 {
     struct weir_pbuf *p = pbuf(m, q->first);
     if (n == p->bytes) {
-        drop_first(q, m);
+        drop_first(q, m, h);
         return;
     }
     p->addr += n;
@@ -308,7 +313,7 @@ unsigned weir_recvq_lend(struct weir_recvq *q, struct weir_pktmem *m, uint32_t l
         h->lent_bytes = before + k;
         out[lent++] = (struct weir_iov){.base = p->addr, .len = k};
         *bytes += k;
-        consume(q, m, k);
+        consume(q, m, h, k);
     }
     return lent;
 }
@@ -320,7 +325,7 @@ uint32_t weir_recvq_copy(struct weir_recvq *q, struct weir_pktmem *m, void *out,
         const struct weir_pbuf *p = pbuf(m, q->first);
         uint32_t k = weir_min_u32(n - done, p->bytes);
         memcpy((uint8_t *)out + done, p->addr, k);
-        consume(q, m, k);
+        consume(q, m, head_of_first(q, m), k);
         done += k;
     }
     m->stats->rx_bytes_copied += done;
@@ -342,7 +347,7 @@ void weir_recvq_clear(struct weir_recvq *q, struct weir_pktmem *m)
 {
     weir_recvq_drop_ooo(q, m);
     while (q->first != 0)
-        drop_first(q, m);
+        drop_first(q, m, head_of_first(q, m));
 }
 
 /* ---- checking ---- */

@@ -30,12 +30,18 @@ struct weir_seg {
 };
 
 /* ---- tcp_input.c ---- */
-/* A TCP packet for one of our addresses. */
-enum weir_verdict weir_tcp_input(struct weir_tcp *, const struct weir_rxpkt *);
+/* Any TCP packet for one of our addresses. */
+enum weir_verdict weir_tcp_full_input(struct weir_tcp *, const struct weir_rxpkt *);
 /* ---- tcp_fast.c ---- */
 /* The same for the segment that an established connection expects next; false: it is another one, and nothing
  * was done. */
 bool weir_tcp_fast_input(struct weir_tcp *, const struct weir_rxpkt *);
+/* Whichever will do. pkt->head is set. */
+static inline enum weir_verdict weir_tcp_input(struct weir_tcp *t, const struct weir_rxpkt *pkt)
+{
+    if (!t->full_path && weir_tcp_fast_input(t, pkt)) return WEIR_V_DONE;
+    return weir_tcp_full_input(t, pkt);
+}
 /* ---- syn.c: segments to listeners and in SYN-SENT ---- */
 enum weir_verdict weir_tcp_listen_input(struct weir_tcp *, struct weir_listener *, struct weir_seg *);
 enum weir_verdict weir_tcp_synsent_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *);

@@ -94,7 +94,7 @@ static enum weir_verdict take_data(struct weir_tcp *t, struct weir_conn *c, cons
                                    const struct expected *e)
 {
     uint8_t *data = (uint8_t *)(uintptr_t)e->data;
-    if (!weir_recvq_alone(&c->rq, &t->mem, data, e->bytes, e->seq)) {
+    if (!weir_recvq_alone(&c->rq, &t->mem, pkt->head, data, e->bytes, e->seq)) {
         struct weir_seg s = {.pkt = pkt, .seq = e->seq, .bytes = e->bytes};
         s.h.hdr_bytes = (uint8_t)e->hdr_bytes;
         return weir_tcp_data_input(t, c, &s);
