@@ -9,18 +9,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/order.h"
+
 /* sum + the sum of p[0..n), where p begins at an even (odd = 0) or odd offset. n up to 2^32 - 1. About n/8
  * additions. The result is a running sum for the next call. */
 uint64_t weir_csum_add(uint64_t sum, const void *p, size_t n, unsigned odd);
-
-/* Numbers in network order, as the machine loads them from there. */
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define WEIR_CSUM_NET16(x) __builtin_bswap16(x)
-#define WEIR_CSUM_NET32(x) __builtin_bswap32(x)
-#else
-#define WEIR_CSUM_NET16(x) (x)
-#define WEIR_CSUM_NET32(x) (x)
-#endif
 
 static inline uint64_t weir_csum_carry(uint64_t a, uint64_t b)
 {
@@ -40,18 +33,18 @@ static inline uint64_t weir_csum_20(const void *p)
  */
 static inline uint64_t weir_csum_add16(uint64_t sum, uint16_t value)
 {
-    return weir_csum_carry(sum, WEIR_CSUM_NET16(value));
+    return weir_csum_carry(sum, WEIR_NET16(value));
 }
 static inline uint64_t weir_csum_add32(uint64_t sum, uint32_t value)
 {
-    return weir_csum_carry(sum, WEIR_CSUM_NET32(value));
+    return weir_csum_carry(sum, WEIR_NET32(value));
 }
 
 /* The sum of the IPv4 pseudo-header of TCP and UDP (RFC 9293 3.1); addresses as numbers. */
 static inline uint64_t weir_csum_pseudo4(uint32_t src, uint32_t dst, uint8_t proto, uint32_t l4_bytes)
 {
-    return (uint64_t)WEIR_CSUM_NET32(src) + WEIR_CSUM_NET32(dst) + WEIR_CSUM_NET32(l4_bytes) +
-           WEIR_CSUM_NET16((uint16_t)proto);
+    return (uint64_t)WEIR_NET32(src) + WEIR_NET32(dst) + WEIR_NET32(l4_bytes) +
+           WEIR_NET16((uint16_t)proto);
 }
 
 /* The running sum folded to 16 bits and NOT complemented, as a number to be stored with weir_put_be16. A
@@ -61,7 +54,7 @@ static inline uint16_t weir_csum_fold(uint64_t sum)
 {
     uint32_t half = (uint32_t)((sum + (sum << 32 | sum >> 32)) >> 32);
     uint16_t quarter = (uint16_t)((half + (half << 16 | half >> 16)) >> 16);
-    return WEIR_CSUM_NET16(quarter);
+    return WEIR_NET16(quarter);
 }
 
 /* The checksum: the folded sum's complement, as a number to be stored with weir_put_be16. Over data that

@@ -82,15 +82,20 @@ static inline uint32_t weir_pbuf_new(struct weir_pktmem *m, uint8_t *addr, uint3
  * read nothing. */
 bool weir_pbuf_spare(const struct weir_pktmem *);
 
-/* Gives descriptor and reference back. Returns next. */
-static inline uint32_t weir_pbuf_drop(struct weir_pktmem *m, uint32_t number, enum weir_owner owner)
+/* Gives descriptor and reference (of the zbuf h) back. Returns next. */
+static inline uint32_t weir_pbuf_drop_in(struct weir_pktmem *m, struct weir_zhead *h, uint32_t number,
+                                         enum weir_owner owner)
 {
-    const struct weir_pbuf *p = weir_pbuf_at(m, number);
-    uint32_t next = p->next;
-    (void)weir_zpool_unref(m->z, weir_zpool_head(m->z, p->addr), owner);
+    uint32_t next = weir_pbuf_at(m, number)->next;
+    (void)weir_zpool_unref(m->z, h, owner);
     weir_cells_put(&m->pbufs, number);
     m->to_send -= owner == WEIR_OWNER_SENDQ;
     return next;
+}
+/* The same, where the head is not known. */
+static inline uint32_t weir_pbuf_drop(struct weir_pktmem *m, uint32_t number, enum weir_owner owner)
+{
+    return weir_pbuf_drop_in(m, weir_zpool_head(m->z, weir_pbuf_at(m, number)->addr), number, owner);
 }
 
 #endif

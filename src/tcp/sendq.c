@@ -60,7 +60,8 @@ static void link_last(struct weir_sendq *q, struct weir_pktmem *m, uint32_t numb
     q->end += n;
 }
 
-ptrdiff_t weir_sendq_ref(struct weir_sendq *q, struct weir_pktmem *m, uint8_t *addr, uint32_t n)
+ptrdiff_t weir_sendq_ref_in(struct weir_sendq *q, struct weir_pktmem *m, struct weir_zhead *h, uint8_t *addr,
+                            uint32_t n)
 {
     if (q->closed) return WEIR_EPIPE;
     if (continues_last(q, m, addr)) {
@@ -69,7 +70,7 @@ ptrdiff_t weir_sendq_ref(struct weir_sendq *q, struct weir_pktmem *m, uint8_t *a
     }
     if (q->n >= q->max) return WEIR_EAGAIN;
     if (q->n > 0 && !weir_pbuf_spare(m)) return WEIR_ENOMEM;
-    uint32_t number = weir_pbuf_new(m, addr, n, q->end, WEIR_OWNER_SENDQ);
+    uint32_t number = weir_pbuf_new_in(m, h, addr, n, q->end, WEIR_OWNER_SENDQ);
     if (number == 0) return WEIR_ENOMEM;
     link_last(q, m, number, n);
     return (ptrdiff_t)n;

@@ -42,11 +42,17 @@ struct weir_warm {
 
 void weir_sendq_init(struct weir_sendq *, uint32_t seq, uint16_t max);
 
-/* Queues n > 0 bytes at addr, which lie in one live zbuf, by reference. Returns n, or WEIR_ENOMEM (no
+/* Queues n > 0 bytes at addr, which lie in the live zbuf of this head, by reference. Returns n, or WEIR_ENOMEM (no
  * descriptor, or the zbuf's count is at its limit), WEIR_EAGAIN (the limit of descriptors), WEIR_EPIPE
  * (closed); nothing is queued then. The caller bounds end - una (below 2^31) and counts the bytes. Constant
  * time. */
-ptrdiff_t weir_sendq_ref(struct weir_sendq *, struct weir_pktmem *, uint8_t *addr, uint32_t n);
+ptrdiff_t weir_sendq_ref_in(struct weir_sendq *, struct weir_pktmem *, struct weir_zhead *, uint8_t *addr,
+                            uint32_t n);
+/* The same, where the zbuf's head is not known. */
+static inline ptrdiff_t weir_sendq_ref(struct weir_sendq *q, struct weir_pktmem *m, uint8_t *addr, uint32_t n)
+{
+    return weir_sendq_ref_in(q, m, weir_zpool_head(m->z, addr), addr, n);
+}
 
 /* Queues up to n > 0 bytes from ordinary memory by copying. Returns how many (> 0), or WEIR_ENOMEM,
  * WEIR_EAGAIN when not one could be, WEIR_EPIPE (closed). Cost: the bytes, and one take for each segment that

@@ -29,13 +29,54 @@ struct weir_seg {
     uint32_t after; /* with it: what that connection had not used yet */
 };
 
+/* MSS less the options that every segment carries. */
+static inline uint32_t weir_tcp_eff_mss(const struct weir_conn *c)
+{
+    uint32_t options = c->flags & WEIR_C_TS ? WEIR_TCP_TS_BYTES : 0;
+    return weir_max_u32(c->mss, WEIR_TCP_MSS_MIN) - options;
+}
+/* ---- tcp_plain.c ---- */
+/* weir_tcp_segment for an acknowledgement with at most one segment's payload in one piece. false: it is more
+ * than that or can't leave now, and nothing was done. */
+bool weir_tcp_plain(struct weir_tcp *, struct weir_conn *, uint32_t seq, uint32_t bytes, uint8_t flags,
+                    enum weir_send *sent);
+/* A segment was built: what it told the peer is owed no longer. */
+static inline void weir_tcp_note_sent(struct weir_tcp *t, struct weir_conn *c, uint8_t flags, uint32_t bytes)
+{
+    if (bytes)
+        t->stats->tx_segments++;
+    else
+        t->stats->tx_acks++;
+    if (flags & WEIR_TCP_RST) t->stats->resets_sent++;
+    if (!(flags & WEIR_TCP_ACK)) return;
+    c->flags &= ~(uint32_t)(WEIR_C_ACK_NOW | WEIR_C_ACK_LATER);
+    c->unacked = 0;
+    c->last_ack_sent = c->rcv_nxt;
+}
+/* Bytes that one weir_tcp_segment may carry, a multiple of the effective MSS (or the MSS itself). */
+static inline uint32_t weir_tcp_segment_max(const struct weir_tcp *t, const struct weir_conn *c)
+{
+    const struct weir_netdev_caps *caps = &t->ip->ifc[c->ifc].dev->caps;
+    uint32_t mss = weir_tcp_eff_mss(c);
+    if (!(caps->offloads & WEIR_OFF_TX_TSO4)) return mss;
+    uint32_t l3 = weir_min_u32(65535, caps->max_frame - 14);
+    uint32_t room = l3 - WEIR_IP4_BYTES - WEIR_TCP_BYTES_MAX;
+    return room < 2 * mss ? mss : room - room % mss;
+}
+
 /* ---- tcp_input.c ---- */
-/* A TCP packet for one of our addresses. */
-enum weir_verdict weir_tcp_input(struct weir_tcp *, const struct weir_rxpkt *);
+/* Any TCP packet for one of our addresses. */
+enum weir_verdict weir_tcp_full_input(struct weir_tcp *, const struct weir_rxpkt *);
 /* ---- tcp_fast.c ---- */
 /* The same for the segment that an established connection expects next; false: it is another one, and nothing
  * was done. */
 bool weir_tcp_fast_input(struct weir_tcp *, const struct weir_rxpkt *);
+/* Whichever will do. pkt->head is set. */
+static inline enum weir_verdict weir_tcp_input(struct weir_tcp *t, const struct weir_rxpkt *pkt)
+{
+    if (!t->full_path && weir_tcp_fast_input(t, pkt)) return WEIR_V_DONE;
+    return weir_tcp_full_input(t, pkt);
+}
 /* ---- syn.c: segments to listeners and in SYN-SENT ---- */
 enum weir_verdict weir_tcp_listen_input(struct weir_tcp *, struct weir_listener *, struct weir_seg *);
 enum weir_verdict weir_tcp_synsent_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *);
@@ -77,10 +118,30 @@ static inline void weir_tcp_confirm(struct weir_tcp *t, const struct weir_conn *
     if (ifc->ether) weir_neigh_confirm(&ifc->neigh, c->next_hop, t->now_ms);
 }
 /* ---- tcp_data.c: payload and FIN ---- */
-/* Payload was taken in: acknowledges it now or later. */
-void weir_tcp_choose_ack(struct weir_tcp *, struct weir_conn *, uint32_t delivered, bool disorder);
 /* c may be gone afterwards. */
 enum weir_verdict weir_tcp_data_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *);
+static inline void weir_tcp_ack_later(struct weir_tcp *t, struct weir_conn *c)
+{
+    if (c->flags & (WEIR_C_ACK_NOW | WEIR_C_ACK_LATER)) return;
+    c->flags |= WEIR_C_ACK_LATER;
+    c->delack_ms = t->now_ms + (t->conf->delack_us + 999) / 1000;
+    weir_conn_timer_at(t, c, c->delack_ms);
+}
+static inline void weir_tcp_ack_now(struct weir_tcp *t, struct weir_conn *c)
+{
+    c->flags |= WEIR_C_ACK_NOW;
+    weir_conn_dirty(t, c);
+}
+/* Payload was taken in: acknowledges it now or later (RFC 5681 4.2): at least every second full segment; at once
+ * when something is out of order or fills a hole. */
+static inline void weir_tcp_choose_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t delivered, bool disorder)
+{
+    c->unacked += delivered;
+    if (disorder || delivered == 0 || c->unacked >= 2 * weir_tcp_eff_mss(c) || t->conf->delack_us == 0)
+        weir_tcp_ack_now(t, c);
+    else
+        weir_tcp_ack_later(t, c);
+}
 /* ---- tcp_icmp.c ---- */
 void weir_tcp_icmp(struct weir_tcp *, const struct weir_icmp_note *);
 
@@ -101,40 +162,6 @@ void weir_tcp_output_all(struct weir_tcp *);
 /* One segment [seq, seq + bytes) with flags; FIN or SYN in flags take their number. OK, or why not. */
 enum weir_send weir_tcp_segment(struct weir_tcp *, struct weir_conn *, uint32_t seq, uint32_t *bytes,
                                 uint8_t flags);
-/* MSS less the options that every segment carries. */
-static inline uint32_t weir_tcp_eff_mss(const struct weir_conn *c)
-{
-    uint32_t options = c->flags & WEIR_C_TS ? WEIR_TCP_TS_BYTES : 0;
-    return weir_max_u32(c->mss, WEIR_TCP_MSS_MIN) - options;
-}
-/* ---- tcp_plain.c ---- */
-/* weir_tcp_segment for an acknowledgement with at most one segment's payload in one piece. false: it is more
- * than that or can't leave now, and nothing was done. */
-bool weir_tcp_plain(struct weir_tcp *, struct weir_conn *, uint32_t seq, uint32_t bytes, uint8_t flags,
-                    enum weir_send *sent);
-/* A segment was built: what it told the peer is owed no longer. */
-static inline void weir_tcp_note_sent(struct weir_tcp *t, struct weir_conn *c, uint8_t flags, uint32_t bytes)
-{
-    if (bytes)
-        t->stats->tx_segments++;
-    else
-        t->stats->tx_acks++;
-    if (flags & WEIR_TCP_RST) t->stats->resets_sent++;
-    if (!(flags & WEIR_TCP_ACK)) return;
-    c->flags &= ~(uint32_t)(WEIR_C_ACK_NOW | WEIR_C_ACK_LATER);
-    c->unacked = 0;
-    c->last_ack_sent = c->rcv_nxt;
-}
-/* Bytes that one weir_tcp_segment may carry, a multiple of the effective MSS (or the MSS itself). */
-static inline uint32_t weir_tcp_segment_max(const struct weir_tcp *t, const struct weir_conn *c)
-{
-    const struct weir_netdev_caps *caps = &t->ip->ifc[c->ifc].dev->caps;
-    uint32_t mss = weir_tcp_eff_mss(c);
-    if (!(caps->offloads & WEIR_OFF_TX_TSO4)) return mss;
-    uint32_t l3 = weir_min_u32(65535, caps->max_frame - 14);
-    uint32_t room = l3 - WEIR_IP4_BYTES - WEIR_TCP_BYTES_MAX;
-    return room < 2 * mss ? mss : room - room % mss;
-}
 /* The number for a segment without payload: SND.NXT, or the window's edge when a probe or a window that was
  * taken back put SND.NXT behind it. What lies behind the edge a peer does not accept. */
 uint32_t weir_tcp_bare_seq(const struct weir_conn *);

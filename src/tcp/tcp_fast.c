@@ -17,6 +17,8 @@
 #define TS_BYTES 12u
 #define TS_WORD  0x0101080au /* NOP, NOP, TS, 10 bytes */
 
+#define FORM(hdr_bytes) ((hdr_bytes) << 10 | WEIR_TCP_ACK) /* header length and flags, but for PSH */
+
 /* With one of these the full path has more to do. */
 #define UNUSUAL                                                                                              \
     (WEIR_C_DETACHED | WEIR_C_RECOVERY | WEIR_C_RTO | WEIR_C_PERSIST | WEIR_C_FORCE | WEIR_C_FIN_SEEN)
@@ -33,18 +35,24 @@ struct expected {
 static bool read_header(struct expected *e, const struct weir_rxpkt *pkt, bool ts)
 {
     const uint8_t *p = pkt->l4;
-    e->hdr_bytes = ts ? WEIR_TCP_BYTES + TS_BYTES : WEIR_TCP_BYTES;
-    if (pkt->l4_here != pkt->l4_bytes || pkt->l4_here < e->hdr_bytes) return false;
     uint32_t form = weir_be16(p + 12) & ~(uint32_t)WEIR_TCP_PSH;
-    if (form != (e->hdr_bytes << 10 | WEIR_TCP_ACK)) return false;
-    if (ts && weir_be32(p + WEIR_TCP_BYTES) != TS_WORD) return false;
-    e->bytes = pkt->l4_bytes - e->hdr_bytes;
-    e->data = p + e->hdr_bytes;
+    if (pkt->l4_here != pkt->l4_bytes) return false;
     e->seq = weir_be32(p + 4);
     e->ack = weir_be32(p + 8);
     e->wnd = weir_be16(p + 14);
-    e->tsval = ts ? weir_be32(p + WEIR_TCP_BYTES + 4) : 0;
-    e->tsecr = ts ? weir_be32(p + WEIR_TCP_BYTES + 8) : 0;
+    if (ts) {
+        e->hdr_bytes = WEIR_TCP_BYTES + TS_BYTES;
+        if (form != FORM(WEIR_TCP_BYTES + TS_BYTES) || pkt->l4_here < WEIR_TCP_BYTES + TS_BYTES) return false;
+        if (weir_be32(p + WEIR_TCP_BYTES) != TS_WORD) return false;
+        e->tsval = weir_be32(p + WEIR_TCP_BYTES + 4);
+        e->tsecr = weir_be32(p + WEIR_TCP_BYTES + 8);
+    } else {
+        e->hdr_bytes = WEIR_TCP_BYTES;
+        if (form != FORM(WEIR_TCP_BYTES)) return false;
+        e->tsval = e->tsecr = 0;
+    }
+    e->bytes = pkt->l4_bytes - e->hdr_bytes;
+    e->data = p + e->hdr_bytes;
     return true;
 }
 
@@ -90,21 +98,28 @@ static void take_window(struct weir_tcp *t, struct weir_conn *c, const struct ex
     if (c->sq.end != c->tx.nxt) weir_conn_dirty(t, c);
 }
 
-static enum weir_verdict take_data(struct weir_tcp *t, struct weir_conn *c, const struct weir_rxpkt *pkt,
-                                   const struct expected *e)
+/* Payload that the queue must think about. */
+static WEIR_APART void take_data_full(struct weir_tcp *t, struct weir_conn *c, const struct weir_rxpkt *pkt,
+                                      const struct expected *e)
+{
+    struct weir_seg s = {.pkt = pkt, .seq = e->seq, .bytes = e->bytes};
+    s.h.hdr_bytes = (uint8_t)e->hdr_bytes;
+    (void)weir_tcp_data_input(t, c, &s);
+}
+
+static void take_data(struct weir_tcp *t, struct weir_conn *c, const struct weir_rxpkt *pkt,
+                      const struct expected *e)
 {
     uint8_t *data = (uint8_t *)(uintptr_t)e->data;
-    if (!weir_recvq_alone(&c->rq, &t->mem, data, e->bytes, e->seq)) {
-        struct weir_seg s = {.pkt = pkt, .seq = e->seq, .bytes = e->bytes};
-        s.h.hdr_bytes = (uint8_t)e->hdr_bytes;
-        return weir_tcp_data_input(t, c, &s);
+    if (!weir_recvq_alone(&c->rq, &t->mem, pkt->head, data, e->bytes, e->seq)) {
+        take_data_full(t, c, pkt, e);
+        return;
     }
     c->rcv_nxt += e->bytes;
     t->stats->rx_bytes += e->bytes;
     c->rx_bytes += e->bytes;
     weir_conn_readable(t, c);
     weir_tcp_choose_ack(t, c, e->bytes, false);
-    return WEIR_V_DONE;
 }
 
 bool weir_tcp_fast_input(struct weir_tcp *t, const struct weir_rxpkt *pkt)
@@ -126,6 +141,6 @@ bool weir_tcp_fast_input(struct weir_tcp *t, const struct weir_rxpkt *pkt)
     }
     c->heard_ms = t->now_ms;
     c->keep_probes = 0;
-    if (e.bytes) (void)take_data(t, c, pkt, &e);
+    if (e.bytes) take_data(t, c, pkt, &e);
     return true;
 }

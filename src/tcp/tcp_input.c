@@ -205,9 +205,8 @@ static bool tw_input(struct weir_tcp *t, struct weir_tw *w, struct weir_seg *s)
     return false;
 }
 
-enum weir_verdict weir_tcp_input(struct weir_tcp *t, const struct weir_rxpkt *pkt)
+enum weir_verdict weir_tcp_full_input(struct weir_tcp *t, const struct weir_rxpkt *pkt)
 {
-    if (!t->full_path && weir_tcp_fast_input(t, pkt)) return WEIR_V_DONE;
     struct weir_seg s = {.pkt = pkt};
     enum weir_drop why;
     if (!weir_tcphdr_parse(&s.h, pkt->l4, pkt->l4_here, pkt->l4_bytes, &why)) return drop(t, why);

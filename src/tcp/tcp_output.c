@@ -214,10 +214,9 @@ static bool send_all(struct weir_tcp *t, struct weir_conn *c)
     return true;
 }
 
-void weir_tcp_output(struct weir_tcp *t, struct weir_conn *c)
+static WEIR_APART void output_full(struct weir_tcp *t, struct weir_conn *c)
 {
     enum sent r = NOTHING;
-    if (!t->full_path && send_all(t, c)) return;
     if (c->state == WEIR_TCP_CLOSED) return;
     if (c->state != WEIR_TCP_TIME_WAIT && c->state != WEIR_TCP_FIN_WAIT_2) {
         while ((r = send_lost(t, c)) == SENT) {
@@ -236,6 +235,11 @@ void weir_tcp_output(struct weir_tcp *t, struct weir_conn *c)
     if (r != BLOCKED) c->flags &= ~(uint32_t)WEIR_C_FORCE;
     maybe_persist(t, c);
     weir_conn_timers(t, c);
+}
+
+void weir_tcp_output(struct weir_tcp *t, struct weir_conn *c)
+{
+    if (t->full_path || !send_all(t, c)) output_full(t, c);
 }
 
 void weir_tcp_output_all(struct weir_tcp *t)

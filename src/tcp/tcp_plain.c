@@ -34,20 +34,21 @@ static bool one_piece(const struct weir_tcp *t, const struct weir_conn *c,
     return s->head->stk != UINT16_MAX;
 }
 
-/* A number's two halves added: a step of a checksum. */
-static uint32_t halves(uint32_t x)
+/* The one's complement sum, in 16 bits, of a sum of 32-bit words. */
+static uint32_t folded(uint64_t sum)
 {
+    uint32_t x = (uint32_t)(sum >> 32) + (uint32_t)(sum >> 16 & 0xffff) + (uint32_t)(sum & 0xffff);
+    x = (x >> 16) + (x & 0xffff);
     return (x >> 16) + (x & 0xffff);
 }
 
-static void put_ip(uint8_t *p, const struct weir_conn *c, uint32_t l4_bytes, uint16_t id, uint32_t addrs)
+static void put_ip(uint8_t *p, const struct weir_conn *c, uint32_t l4_bytes, uint16_t id, uint64_t addrs)
 {
     uint32_t first = 0x45000000u | (WEIR_IP4_BYTES + l4_bytes), second = (uint32_t)id << 16 | WEIR_IP4_DF;
     uint32_t third = WEIR_IP4_TTL << 24 | (uint32_t)WEIR_PROTO_TCP << 16;
-    uint32_t sum = halves(halves(halves(first) + halves(second) + halves(third) + addrs));
     weir_put_be32(p, first);
     weir_put_be32(p + 4, second);
-    weir_put_be32(p + 8, third | (~sum & 0xffff));
+    weir_put_be32(p + 8, third | (folded(addrs + first + second + third) ^ 0xffff));
     weir_put_be32(p + 12, c->laddr);
     weir_put_be32(p + 16, c->raddr);
 }
@@ -76,20 +77,24 @@ static void finish_csum(uint8_t *l4, uint32_t hdr_bytes, const struct weir_piece
     weir_put_be16(l4 + WEIR_TCP_CSUM_AT, weir_csum_done(sum));
 }
 
-static void build(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, const struct plain *s,
-                  uint8_t *l4, uint32_t hdr_bytes)
+static void build(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, const struct plain *s, uint8_t *l4,
+                  uint32_t hdr_bytes)
 {
-    bool left = (ifc->dev->caps.offloads & WEIR_OFF_TX_CSUM) != 0;
-    uint32_t lower = WEIR_IP4_BYTES + (ifc->ether ? WEIR_ETH_BYTES : 0);
-    uint32_t addrs = halves(c->laddr) + halves(c->raddr), l4_bytes = hdr_bytes + s->data.bytes;
-    put_tcp(l4, t, c, s, hdr_bytes, halves(halves(addrs + WEIR_PROTO_TCP + l4_bytes)));
+    uint32_t lower = ifc->ether ? WEIR_ETH_BYTES + WEIR_IP4_BYTES : WEIR_IP4_BYTES;
+    uint32_t l4_bytes = hdr_bytes + s->data.bytes;
+    uint64_t addrs = (uint64_t)c->laddr + c->raddr;
+    put_tcp(l4, t, c, s, hdr_bytes, folded(addrs + WEIR_PROTO_TCP + l4_bytes));
     put_ip(l4 - WEIR_IP4_BYTES, c, l4_bytes, ifc->ip_id++, addrs);
     if (ifc->ether) weir_eth_put(l4 - lower, s->mac, ifc->mac, WEIR_ETHERTYPE_IP4);
-    if (!left) finish_csum(l4, hdr_bytes, &s->data);
     struct weir_frame *f = weir_txq_place(&ifc->txq, lower + l4_bytes);
-    f->flags = left ? WEIR_FRAME_CSUM_NEEDED : 0;
-    f->csum_start = left ? (uint16_t)lower : 0;
-    f->csum_field = left ? WEIR_TCP_CSUM_AT : 0;
+    f->flags = f->csum_start = f->csum_field = 0;
+    if (ifc->dev->caps.offloads & WEIR_OFF_TX_CSUM) {
+        f->flags = WEIR_FRAME_CSUM_NEEDED;
+        f->csum_start = (uint16_t)lower;
+        f->csum_field = WEIR_TCP_CSUM_AT;
+    } else {
+        finish_csum(l4, hdr_bytes, &s->data);
+    }
     weir_txq_piece(&ifc->txq, f, l4 - lower, lower + hdr_bytes);
     if (!s->head) return;
     (void)weir_zpool_ref(t->mem.z, s->head, WEIR_OWNER_TXWAIT);

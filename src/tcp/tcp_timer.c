@@ -13,7 +13,7 @@
 
 static uint32_t to_ms(uint32_t us)
 {
-    return us / 1000 + (us % 1000 != 0);
+    return (uint32_t)(((uint64_t)us + 999) / 1000);
 }
 
 void weir_conn_timers(struct weir_tcp *t, struct weir_conn *c)
