@@ -10,7 +10,10 @@
  *
  * The sleep. A giver pushes a zbuf on the list, then looks at `sleeping` and wakes; the owner sets
  * `sleeping`, then looks at the list once more. Both touch `sleeping` with a read-modify-write, so one of the
- * two sees the other and no release waits for a sleeper. */
+ * two sees the other and no release waits for a sleeper. weir_next sets it as well, since a foreign loop
+ * sleeps after it; the poll that follows takes a wake away that may have come, or the loop's handle would
+ * stay readable. That costs a wait of no length a round. Rejected: only where a giver says that it has woken.
+ * It says so before it does, and the wake may come after the look. */
 #include "base/bits.h"
 #include "stack/stack.h"
 
@@ -33,11 +36,10 @@ static bool anything_given(const struct weir *w)
     return atomic_load_explicit(&w->z.given, memory_order_relaxed) != 0;
 }
 
-/* Answered or failed neighbours: whoever waits tries again. Nothing that begins in a millisecond is due in it. */
+/* Answered or failed neighbours: whoever waits tries again. */
 static void neighbours(struct weir *w)
 {
     uint32_t next;
-    w->aged_ms = w->ip.now_ms;
     for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
         struct weir_ifc *ifc = &w->ip.ifc[i];
         if (ifc->ether) (void)weir_neigh_tick(&ifc->neigh, w->ip.now_ms, &next);
@@ -50,16 +52,24 @@ static void flush_all(struct weir *w)
         if (w->ip.ifc[i].txq.n > 0) weir_txq_flush(&w->ip.ifc[i].txq);
 }
 
+static void look_at_memory(struct weir *w)
+{
+    (void)weir_press_update(&w->tcp.mem.press, &w->z, &w->tcp.mem.pbufs);
+}
+
 static void pass(struct weir *w, bool receives)
 {
     set_time(w);
     if (anything_given(w)) weir_drain_given(w);
     if (receives) {
         w->more = false;
+        look_at_memory(w);
         weir_rx_all(w);
     }
     if (!weir_tcp_timers_quiet(&w->tcp)) weir_tcp_timers(&w->tcp, TIMERS_A_PASS);
-    if (w->aged_ms != w->ip.now_ms) neighbours(w);
+    neighbours(w);
+    look_at_memory(w); /* before windows are told */
+    if (weir_tcp_ladder(&w->tcp)) w->more = true;
     if (weir_tcp_blocked(&w->tcp)) weir_tcp_unblock(&w->tcp);
     if (w->tcp.dirty_first) weir_tcp_output_all(&w->tcp);
     flush_all(w);
@@ -70,6 +80,7 @@ static int collect(struct weir *w, struct weir_event *ev, int n)
 {
     int k = 0;
     if (n > 0 && w->zwait && weir_memory_event(w, ev)) k = 1;
+    if (n > k && weir_pressure_event(w, ev + k)) k++;
     return n > k && weir_tcp_has_events(&w->tcp) ? k + weir_tcp_events(&w->tcp, ev + k, n - k) : k;
 }
 
@@ -93,6 +104,7 @@ static int64_t next_pass(struct weir *w)
     uint32_t ms, first_ms = 0;
     uint64_t dev_us = UINT64_MAX;
     bool any = weir_tcp_next(&w->tcp, &first_ms);
+    if (weir_tcp_ladder_next(&w->tcp, &ms)) sooner(ms, &first_ms, &any);
     for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
         struct weir_ifc *ifc = &w->ip.ifc[i];
         if (ifc->ether && weir_neigh_tick(&ifc->neigh, w->ip.now_ms, &ms)) sooner(ms, &first_ms, &any);
@@ -108,23 +120,40 @@ static int64_t next_pass(struct weir *w)
 }
 
 /* What a poll would tell, send or carry out at once: events that did not fit or came of a call, a reset that
- * a close has built, given zbufs. */
+ * a close has built. */
 static bool owes(const struct weir *w)
 {
     for (uint32_t i = 0; i < w->ip.n_ifc; i++)
         if (w->ip.ifc[i].txq.n > 0) return true;
-    return weir_tcp_has_events(&w->tcp) || weir_memory_due(w) || anything_given(w) ||
-           atomic_load_explicit(&w->woken, memory_order_relaxed) != 0;
+    return weir_tcp_has_events(&w->tcp) || weir_memory_due(w) || weir_pressure_due(w) ||
+           weir_tcp_ladder_due(&w->tcp);
+}
+
+/* Before any sleep: from now on givers wake. Whether one came before. */
+static bool lie_down(struct weir *w)
+{
+    (void)atomic_exchange_explicit(&w->sleeping, 1, memory_order_seq_cst);
+    return atomic_load_explicit(&w->z.given, memory_order_seq_cst) != 0 ||
+           atomic_load_explicit(&w->woken, memory_order_seq_cst) != 0;
+}
+
+/* After a foreign loop's sleep. */
+static void get_up(struct weir *w)
+{
+    if (!atomic_load_explicit(&w->sleeping, memory_order_relaxed)) return;
+    atomic_store_explicit(&w->sleeping, 0, memory_order_relaxed);
+    w->plat->wait(w->plat->ctx, 0);
 }
 
 int weir_next(struct weir *w, int64_t *next_us)
 {
     int64_t next = next_pass(w);
     int handles = 0;
-    for (uint32_t i = 0; i < w->ip.n_ifc; i++)
-        handles += w->ip.ifc[i].dev->ops->wait_handle(w->ip.ifc[i].dev) >= 0;
-    weir_tcp_memory(&w->tcp); /* what the application gave back since may be what a writer waits for */
-    if (owes(w)) next = (int64_t)w->now_us;
+    for (uint32_t k = 0; k < w->ip.n_ifc; k++)
+        handles += w->ip.ifc[k].dev->ops->wait_handle(w->ip.ifc[k].dev) >= 0;
+    weir_tcp_memory(&w->tcp); /* what the application gave back since may be what a writer waits for, */
+    look_at_memory(w);        /* or what keeps windows shut */
+    if (lie_down(w) || owes(w)) next = (int64_t)w->now_us;
     if (next_us) *next_us = next;
     return handles;
 }
@@ -134,9 +163,7 @@ static void sleep_until(struct weir *w, int64_t until)
 {
     int64_t next = next_pass(w);
     if (next < until) until = next;
-    (void)atomic_exchange_explicit(&w->sleeping, 1, memory_order_seq_cst);
-    bool due = atomic_load_explicit(&w->z.given, memory_order_seq_cst) != 0 ||
-               atomic_load_explicit(&w->woken, memory_order_seq_cst) != 0;
+    bool due = lie_down(w);
     int64_t now = (int64_t)w->plat->now_us(w->plat->ctx);
     if (!due && until > now) {
         w->stats.waits++;
@@ -166,6 +193,7 @@ int weir_poll(struct weir *w, struct weir_event *ev, int n, int64_t timeout_us)
 {
     if (n < 0 || (n > 0 && !ev)) return WEIR_EINVAL;
     w->stats.polls++;
+    get_up(w);
     int64_t end = timeout_us < 0 ? NEVER : 0;
     for (bool receives = !sends_first(w, timeout_us);; receives = true) {
         pass(w, receives);

@@ -40,14 +40,13 @@ struct weir {
     struct weir_ifc_memory mem[WEIR_IFACES_MAX];
     struct weir_frame *rx; /* conf.rx_burst of them */
     uint32_t neigh_resolved[WEIR_IFACES_MAX];
-    uint32_t aged_ms; /* when the neighbours were last looked through */
-    uint32_t zwait;   /* mask of classes that the application waits for */
+    uint32_t zwait; /* mask of classes that the application waits for */
     bool more;      /* a device had more to give than one burst */
     bool wakes;     /* every device is synchronous and ends the sleep when it has something to give */
     bool waited;    /* since wait_us, in the last poll */
     uint64_t wait_us;
     _Atomic uint32_t
-        sleeping;           /* set before the last look at the list of given zbufs, cleared after the wait */
+        sleeping;           /* set before the last look at the list of given zbufs, cleared after the sleep */
     _Atomic uint32_t woken; /* weir_wake was called */
 };
 
@@ -70,6 +69,9 @@ void weir_drain_given(struct weir *);
 bool weir_memory_due(const struct weir *);
 /* The same; fills it in, and then it is told. */
 bool weir_memory_event(struct weir *, struct weir_event *);
+/* The ladder has another rung than was told. */
+bool weir_pressure_due(const struct weir *);
+bool weir_pressure_event(struct weir *, struct weir_event *);
 /* ---- refs.c ---- */
 typedef void (*weir_ref_fn)(void *ctx, enum weir_owner, const uint8_t *addr, uint32_t bytes);
 /* Every reference of the stack but those that devices hold (POSTED, TXDEV), one call each. */
