@@ -36,11 +36,10 @@ static bool anything_given(const struct weir *w)
     return atomic_load_explicit(&w->z.given, memory_order_relaxed) != 0;
 }
 
-/* Answered or failed neighbours: whoever waits tries again. Nothing that begins in a millisecond is due in it. */
+/* Answered or failed neighbours: whoever waits tries again. */
 static void neighbours(struct weir *w)
 {
     uint32_t next;
-    w->aged_ms = w->ip.now_ms;
     for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
         struct weir_ifc *ifc = &w->ip.ifc[i];
         if (ifc->ether) (void)weir_neigh_tick(&ifc->neigh, w->ip.now_ms, &next);
@@ -64,10 +63,11 @@ static void pass(struct weir *w, bool receives)
     if (anything_given(w)) weir_drain_given(w);
     if (receives) {
         w->more = false;
+        look_at_memory(w);
         weir_rx_all(w);
     }
     if (!weir_tcp_timers_quiet(&w->tcp)) weir_tcp_timers(&w->tcp, TIMERS_A_PASS);
-    if (w->aged_ms != w->ip.now_ms) neighbours(w);
+    neighbours(w);
     look_at_memory(w); /* before windows are told */
     if (!weir_tcp_ladder_idle(&w->tcp) && weir_tcp_ladder(&w->tcp)) w->more = true;
     if (weir_tcp_blocked(&w->tcp)) weir_tcp_unblock(&w->tcp);

@@ -40,8 +40,7 @@ struct weir {
     struct weir_ifc_memory mem[WEIR_IFACES_MAX];
     struct weir_frame *rx; /* conf.rx_burst of them */
     uint32_t neigh_resolved[WEIR_IFACES_MAX];
-    uint32_t aged_ms; /* when the neighbours were last looked through */
-    uint32_t zwait;   /* mask of classes that the application waits for */
+    uint32_t zwait; /* mask of classes that the application waits for */
     bool more;      /* a device had more to give than one burst */
     bool wakes;     /* every device is synchronous and ends the sleep when it has something to give */
     bool waited;    /* since wait_us, in the last poll */
