@@ -59,6 +59,7 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     weir_cells_init(&t->mem.txrecs, t->mem.txrecs.base, conf->txrecs, sizeof(struct weir_txrec));
     t->mem.txlists = t->n_conn = conf->conns;
     weir_press_init(&t->mem.press, &t->mem.pbufs);
+    t->mem.strict.limit_bytes = (uint64_t)conf->conns * weir_tcp_seg_limit(t, conf->rcvbuf_bytes);
     t->n_lis = conf->listeners;
     t->n_tw = conf->timewait;
     memset(t->bucket, 0, (t->bucket_mask + 1) * sizeof *t->bucket);
@@ -276,6 +277,7 @@ void weir_tcp_unblock(struct weir_tcp *t)
 bool weir_tcp_may_pass(const struct weir_tcp *t)
 {
     const struct weir_zpool *z = t->mem.z;
+    if (!weir_strict_ok(&t->mem.strict, z)) return false;
     uint32_t headers = z->classes > 1 ? z->cls[0].count : 0;
     uint32_t half = (z->total - headers - weir_min_u32(z->posted, z->total - headers)) / 2;
     if (t->mem.to_send < weir_max_u32(half, 1)) return true;

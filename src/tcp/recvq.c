@@ -133,6 +133,7 @@ static void link_last(struct weir_recvq *q, struct weir_pktmem *m, uint32_t numb
     q->n++;
     q->bytes += p->bytes;
     q->seg_bytes += zbuf_bytes(m, p->addr);
+    m->strict.pinned_bytes += zbuf_bytes(m, p->addr);
 }
 
 /* Moves what rcv_nxt has reached from out of order to in order. */
@@ -146,6 +147,7 @@ static void take_reached(struct weir_recvq *q, struct weir_pktmem *m, uint32_t *
         q->n_ooo--;
         q->ooo_bytes -= p->bytes;
         q->ooo_seg_bytes -= zbuf_bytes(m, p->addr);
+        m->strict.pinned_bytes -= zbuf_bytes(m, p->addr); /* link_last adds it */
         weir_zpool_move(m->z, weir_zpool_head(m->z, p->addr), WEIR_OWNER_OOO, WEIR_OWNER_RECVQ);
         link_last(q, m, number);
         *rcv_nxt += p->bytes;
@@ -243,6 +245,7 @@ static void link_ooo(struct weir_recvq *q, struct weir_pktmem *m, uint32_t befor
     q->n_ooo++;
     q->ooo_bytes += p->bytes;
     q->ooo_seg_bytes += zbuf_bytes(m, p->addr);
+    m->strict.pinned_bytes += zbuf_bytes(m, p->addr);
 }
 
 static bool ends_before(const struct weir_pktmem *m, uint32_t number, uint32_t seq)
@@ -339,7 +342,10 @@ unsigned weir_recvq_lend(struct weir_recvq *q, struct weir_pktmem *m, uint32_t l
         struct weir_zhead *h = weir_zpool_head(m->z, p->addr);
         uint32_t before = h->app != 0 ? h->lent_bytes : 0;
         if (weir_zpool_app_ref(m->z, h) < 0) break;
-        if (h->app == 1) q->lent_seg_bytes += weir_zpool_bytes(m->z, h);
+        if (h->app == 1) {
+            q->lent_seg_bytes += weir_zpool_bytes(m->z, h);
+            m->strict.pinned_bytes += weir_zpool_bytes(m->z, h);
+        }
         h->lent_id = lent_id;
         h->lent_bytes = before + k;
         out[lent++] = (struct weir_iov){.base = p->addr, .len = k};
@@ -369,6 +375,7 @@ void weir_recvq_compact(struct weir_recvq *q, struct weir_pktmem *m, uint32_t ma
     q->last = done.last;
     q->n = (uint16_t)(q->n - done.joined);
     q->seg_bytes -= done.freed_bytes;
+    m->strict.pinned_bytes -= done.freed_bytes;
 }
 
 uint32_t weir_recvq_drop_ooo(struct weir_recvq *q, struct weir_pktmem *m)
@@ -377,6 +384,7 @@ uint32_t weir_recvq_drop_ooo(struct weir_recvq *q, struct weir_pktmem *m)
     while (q->ooo_first != 0)
         q->ooo_first = weir_pbuf_drop(m, q->ooo_first, WEIR_OWNER_OOO);
     q->ooo_last = 0;
+    m->strict.pinned_bytes -= q->ooo_seg_bytes;
     q->ooo_bytes = q->ooo_seg_bytes = 0;
     q->n_ooo = 0;
     return bytes;

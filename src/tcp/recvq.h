@@ -74,6 +74,7 @@ static inline bool weir_recvq_alone(struct weir_recvq *q, struct weir_pktmem *m,
     q->n = 1;
     q->bytes = n;
     q->seg_bytes = weir_zpool_bytes(m->z, h);
+    m->strict.pinned_bytes += q->seg_bytes;
     return true;
 }
 
