@@ -24,15 +24,16 @@ struct weir_strict {
     uint64_t passed_bytes; /* of lent segments that were written on */
 };
 
-/* Whether receiving could still claim all that it may. Always, without strict windows. */
-static inline bool weir_strict_ok(const struct weir_strict *s, const struct weir_zpool *z)
+/* Whether receiving could still claim all that it may if so many bytes more were gone. Always, without strict
+ * windows. */
+static inline bool weir_strict_ok(const struct weir_strict *s, const struct weir_zpool *z, uint32_t more)
 {
     if (s->limit_bytes == 0) return true;
     const struct weir_zpool_class *c = &z->cls[z->classes - 1];
     uint32_t floor = c->floor[WEIR_TAKE_INORDER];
     uint64_t free = c->free > floor ? (uint64_t)(c->free - floor) * c->bytes : 0;
     uint64_t holds = s->pinned_bytes > s->passed_bytes ? s->pinned_bytes - s->passed_bytes : 0;
-    return holds >= s->limit_bytes || free >= s->limit_bytes - holds;
+    return holds >= s->limit_bytes + more || free >= s->limit_bytes + more - holds;
 }
 
 #endif

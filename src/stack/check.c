@@ -145,11 +145,12 @@ static uint64_t strict_segments(const struct weir_config *conf, uint32_t bytes)
     return with_floor((conf->conns * each + bytes - 1) / bytes + posted + 2);
 }
 
-/* Each of those segments may be pinned by a descriptor of its own; sending keeps an eighth (conn.c). */
-static uint64_t strict_pbufs(const struct weir_config *conf, uint32_t bytes)
+/* Each of those segments may be pinned by a descriptor of its own. Beside them each connection keeps one to send
+ * with, and receiving leaves an eighth to sending (conn.c). */
+static uint64_t strict_pbufs(const struct weir_config *conf)
 {
-    uint64_t need = conf->conns * (weir_tcp_strict_bytes(conf, conf->rcvbuf_bytes) / bytes + 1ull);
-    return need + need / 7 + 8;
+    uint64_t need = weir_tcp_strict_pbufs(conf), eighth = need / 7 + 8;
+    return need + (eighth > conf->conns ? eighth : conf->conns);
 }
 
 static bool check_strict(const struct weir_config *conf, struct weir_plan *plan)
@@ -159,7 +160,7 @@ static bool check_strict(const struct weir_config *conf, struct weir_plan *plan)
     if (conf->zclasses != 2)
         return refuse(plan, "zclasses", conf->zclasses,
                       "but strict windows want header blocks and one class to receive into", 2);
-    uint64_t segments = strict_segments(conf, last->bytes), pbufs = strict_pbufs(conf, last->bytes);
+    uint64_t segments = strict_segments(conf, last->bytes), pbufs = strict_pbufs(conf);
     if (conf->pbufs < pbufs)
         return refuse(plan, "pbufs", conf->pbufs,
                       "so strict windows could promise more than there are descriptors for", pbufs);

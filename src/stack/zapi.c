@@ -22,7 +22,7 @@ void *weir_zalloc(struct weir *w, size_t len)
     if (len == 0 || len > WEIR_ZCLASS_MAX) return NULL;
     struct weir_zhead *h = weir_zpool_take(&w->z, (uint32_t)len, WEIR_TAKE_APP);
     if (!h) return NULL;
-    if (!weir_strict_ok(&w->tcp.mem.strict, &w->z)) { /* it is set aside for receiving */
+    if (!weir_strict_ok(&w->tcp.mem.strict, &w->z, 0)) { /* it is set aside for receiving */
         (void)weir_zpool_app_unref(&w->z, h, 1);
         w->stats.pressure++;
         return NULL;
@@ -44,7 +44,7 @@ int weir_zalloc_wait(struct weir *w, size_t len)
 static uint32_t classes_back(const struct weir *w)
 {
     uint32_t back = 0;
-    if (!weir_strict_ok(&w->tcp.mem.strict, &w->z)) return 0;
+    if (!weir_strict_ok(&w->tcp.mem.strict, &w->z, 0)) return 0;
     for (unsigned c = 0; w->zwait >> c; c++) {
         uint32_t n = w->z.cls[c].count / 32;
         if ((w->zwait & 1u << c) && weir_zpool_can(&w->z, c, WEIR_TAKE_APP, n ? n : 1)) back |= 1u << c;

@@ -55,6 +55,8 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     t->mem.stats = stats;
     weir_cells_init(&t->mem.pbufs, t->mem.pbufs.base, conf->pbufs, sizeof(struct weir_pbuf));
     t->mem.share = conf->pbufs / 8;
+    t->mem.recv_share =
+        conf->window == WEIR_WINDOW_STRICT ? (uint32_t)weir_tcp_strict_pbufs(conf) : t->mem.share;
     t->mem.conns = conf->conns;
     weir_cells_init(&t->mem.txrecs, t->mem.txrecs.base, conf->txrecs, sizeof(struct weir_txrec));
     t->mem.txlists = t->n_conn = conf->conns;
@@ -277,7 +279,6 @@ void weir_tcp_unblock(struct weir_tcp *t)
 bool weir_tcp_may_pass(const struct weir_tcp *t)
 {
     const struct weir_zpool *z = t->mem.z;
-    if (!weir_strict_ok(&t->mem.strict, z)) return false;
     uint32_t headers = z->classes > 1 ? z->cls[0].count : 0;
     uint32_t half = (z->total - headers - weir_min_u32(z->posted, z->total - headers)) / 2;
     if (t->mem.to_send < weir_max_u32(half, 1)) return true;
@@ -298,7 +299,8 @@ void weir_tcp_memory(struct weir_tcp *t)
         return;
     unsigned cls = weir_zpool_class_for(t->mem.z, t->warm.zbuf_bytes);
     bool zbuf = t->warm.left > 0 || weir_zpool_can(t->mem.z, cls, WEIR_TAKE_COPY, 1);
-    bool pass = weir_tcp_may_pass(t);
+    bool pass = weir_tcp_may_pass(t) &&
+                weir_strict_ok(&t->mem.strict, t->mem.z, t->mem.z->cls[t->mem.z->classes - 1].bytes);
     t->memwait_first = t->memwait_last = 0;
     t->empty_waits = false;
     while (at) {

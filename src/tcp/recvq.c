@@ -87,9 +87,11 @@ static uint32_t together(const struct arriving *a, uint32_t n)
     return weir_min_u32(weir_min_u32(a->left, n), a->piece->bytes - a->off);
 }
 
-/* Whether the queue may pin one more segment, as far as its own limit goes. */
+/* Whether the queue may pin one more segment, as far as its own limit goes. With a limit a segment is kept once, or
+ * the sums would tell more than is held. */
 static bool within_limit(const struct weir_recvq *q, const struct weir_pktmem *m, const struct weir_zhead *h)
 {
+    if (q->max_seg_bytes != 0 && h->stk + h->app > 1) return false;
     uint64_t held = (uint64_t)q->seg_bytes + q->ooo_seg_bytes + q->lent_seg_bytes;
     return q->max_seg_bytes == 0 || held + weir_zpool_bytes(m->z, h) <= q->max_seg_bytes;
 }
@@ -108,8 +110,9 @@ static uint32_t keep(const struct weir_recvq *q, struct weir_pktmem *m, struct a
 {
     uint8_t *addr = a->piece->addr + a->off;
     const struct weir_zhead *h = weir_zpool_head(m->z, addr);
-    *why = WEIR_RECVQ_NO_ZBUF;
+    *why = WEIR_RECVQ_OWN_LIMIT;
     if (!within_limit(q, m, h)) return 0;
+    *why = WEIR_RECVQ_NO_ZBUF;
     if (!may_keep(m, a, h, owner == WEIR_OWNER_OOO ? WEIR_TAKE_OOO : WEIR_TAKE_INORDER)) return 0;
     uint32_t missed = h->stk + h->app > 1 ? 0 : 1;
     *why = WEIR_RECVQ_NO_PBUF;
@@ -303,6 +306,7 @@ static inline void drop_first(struct weir_recvq *q, struct weir_pktmem *m, struc
     const struct weir_pbuf *p = pbuf(m, q->first);
     q->bytes -= p->bytes;
     q->seg_bytes -= weir_zpool_bytes(m->z, h);
+    m->strict.pinned_bytes -= weir_zpool_bytes(m->z, h);
     q->n--;
     q->first = weir_pbuf_drop_in(m, h, q->first, WEIR_OWNER_RECVQ);
     if (q->first == 0) q->last = 0;
@@ -336,7 +340,8 @@ unsigned weir_recvq_lend(struct weir_recvq *q, struct weir_pktmem *m, uint32_t l
         struct weir_pbuf *p = pbuf(m, q->first);
         uint32_t k = p->bytes;
         if (k > max_bytes - *bytes) {
-            if (lent > 0) break;
+            if (lent > 0 || q->max_seg_bytes != 0)
+                break; /* with a limit, for the same reason, not in parts */
             k = max_bytes;
         }
         struct weir_zhead *h = weir_zpool_head(m->z, p->addr);
@@ -395,6 +400,9 @@ void weir_recvq_clear(struct weir_recvq *q, struct weir_pktmem *m)
     weir_recvq_drop_ooo(q, m);
     while (q->first != 0)
         drop_first(q, m, head_of_first(q, m));
+    m->strict.pinned_bytes -=
+        q->lent_seg_bytes; /* what is lent outlives the connection, its limit does not */
+    q->lent_seg_bytes = 0;
 }
 
 /* ---- checking ---- */

@@ -134,7 +134,8 @@ static inline void weir_tcp_ack_now(struct weir_tcp *t, struct weir_conn *c)
 }
 /* Payload was taken in: acknowledges it now or later (RFC 5681 4.2): at least every second full segment; at once
  * when something is out of order or fills a hole. */
-static inline void weir_tcp_choose_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t delivered, bool disorder)
+static inline void weir_tcp_choose_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t delivered,
+                                       bool disorder)
 {
     c->unacked += delivered;
     if (disorder || delivered == 0 || c->unacked >= 2 * weir_tcp_eff_mss(c) || t->conf->delack_us == 0)
@@ -189,6 +190,12 @@ static inline uint32_t weir_tcp_strict_bytes(const struct weir_config *conf, uin
 {
     uint64_t bytes = 2ull * rcvbuf + 2ull * conf->zclass[conf->zclasses - 1].bytes;
     return bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+}
+/* Descriptors that all connections together may have in their receive queues with it. */
+static inline uint64_t weir_tcp_strict_pbufs(const struct weir_config *conf)
+{
+    uint32_t seg_bytes = conf->zclass[conf->zclasses - 1].bytes;
+    return conf->conns * (weir_tcp_strict_bytes(conf, conf->rcvbuf_bytes) / seg_bytes + 1ull);
 }
 
 /* ---- ladder.c: memory is short ---- */

@@ -51,6 +51,13 @@ static void wait_to_write(struct weir_tcp *t, struct weir_conn *c, bool memory, 
     if (lent) c->flags |= WEIR_C_MEMPASS;
 }
 
+/* Whether a lent piece may go to a send queue. */
+static bool may_pass(const struct weir_tcp *t, const struct weir_zhead *h)
+{
+    uint32_t bytes = h->lent_bytes & WEIR_LENT_PASSED ? 0 : weir_zpool_bytes(t->mem.z, h);
+    return weir_strict_ok(&t->mem.strict, t->mem.z, bytes) && weir_tcp_may_pass(t);
+}
+
 /* The segment is a send queue's from now on. */
 static void note_passed(struct weir_tcp *t, struct weir_zhead *h)
 {
@@ -76,7 +83,7 @@ ptrdiff_t weir_tcp_write(struct weir_tcp *t, weir_id id, const void *data, size_
     uint32_t n = len > room ? room : (uint32_t)len;
     bool lent = !foreign && head->lent_id != 0;
     ptrdiff_t took = WEIR_EAGAIN;
-    if (n && lent && !weir_tcp_may_pass(t))
+    if (n && lent && !may_pass(t, head))
         took = WEIR_ENOMEM;
     else if (n)
         took = foreign ? weir_sendq_copy(&c->sq, &t->mem, &t->warm, data, n)
