@@ -147,6 +147,12 @@ struct weir_conn_info {
  * say what is refused and a value that would do. Touches nothing but *out. */
 int weir_plan(const struct weir_config *, struct weir_plan *out);
 
+/* The least configuration for the connections of *wish: everything that is theirs stays (conns, listeners, timewait,
+ * rcvbuf_bytes, sndbuf_bytes, window, the sizes of the zbufs, times), everything that only buys speed gets the least
+ * value that is not refused: one less of any of these is refused by its name. Connections take turns then, and all of
+ * them move. 0 and the plan of *least, or WEIR_EPLAN: the plan says what of *wish is refused. */
+int weir_plan_least(const struct weir_config *wish, struct weir_config *least, struct weir_plan *);
+
 /* Starts an instance over the given areas, at least one, each aligned to the plan's align_bytes and together
  * as large as the plan says. The areas are the instance's until weir_stop. *conf may go after the call,
  * *conf->plat may not. 0, or WEIR_EINVAL (no area, misaligned, too small), WEIR_EPLAN, or the error of the

@@ -36,6 +36,7 @@ static bool refuse(struct weir_plan *plan, const char *option, uint64_t got, con
 {
     struct weir_text t;
     plan->option = option;
+    plan->would = value;
     weir_text_init(&t, plan->why, sizeof plan->why);
     weir_text_str(&t, option);
     weir_text_str(&t, " is ");

@@ -74,6 +74,7 @@ static bool refuse(struct weir_plan *plan, const char *name, uint64_t is, const 
     weir_text_str(&text, "; ");
     weir_text_u64(&text, would);
     weir_text_str(&text, " would do.");
+    plan->would = would;
     plan->option = name;
     return false;
 }
@@ -101,7 +102,7 @@ static uint64_t missing_bytes(const struct weir_config *conf)
     uint64_t have = 0, need = (uint64_t)conf->rx_burst * FRAME_BYTES + conf->rcvbuf_bytes;
     for (uint32_t i = conf->zclasses > 1; i < conf->zclasses; i++)
         have += (uint64_t)conf->zclass[i].bytes * conf->zclass[i].count;
-    return have < need ? (need - have) / last->bytes + 1 : 0;
+    return have < need ? (need - have + last->bytes - 1) / last->bytes : 0;
 }
 
 /* The largest class must take a received frame's worth: TCP needs a full segment in few pieces. */
@@ -109,6 +110,8 @@ static bool check_zbufs(const struct weir_config *conf, struct weir_plan *plan)
 {
     if (conf->zclasses == 0 || conf->zclasses > WEIR_ZCLASSES_MAX)
         return refuse(plan, "zclasses", conf->zclasses, "outside 1 to 8", 4);
+    for (uint32_t i = 0; i < conf->zclasses; i++)
+        if (conf->zclass[i].count == 0) return true; /* zcarve.c refuses it by its name */
     uint64_t headers = conf->zclass[0].count;
     uint64_t need = 2ull * conf->tx_burst;
     if (headers < need)
@@ -183,4 +186,59 @@ bool weir_check_config(const struct weir_config *conf, struct weir_plan *plan)
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
         if (!check_range(conf, &ranges[i], plan)) return false;
     return check_zbufs(conf, plan) && check_strict(conf, plan);
+}
+
+/* ---- the least ---- */
+
+/* Options that are of use to none of the connections beyond what the checks demand: they trade memory for speed. */
+static const size_t least_of[] = {
+    AT(pbufs),          AT(txrecs),     AT(pbufs_conn),  AT(txrecs_conn), AT(ooo_conn),
+    AT(app_hold_bytes), AT(neighbours), AT(neigh_queue), AT(rx_burst),    AT(tx_burst),
+};
+
+static const struct range *range_at(size_t offset)
+{
+    const struct range *r = ranges;
+    while (r->offset != offset)
+        r++;
+    return r;
+}
+
+static void set_at(struct weir_config *conf, size_t offset, uint32_t v)
+{
+    memcpy((char *)conf + offset, &v, sizeof v);
+}
+
+/* Gives the refused option the value that would do. false: it is none of those that have a least. */
+static bool raise(struct weir_config *conf, const struct weir_plan *plan)
+{
+    if (plan->would > UINT32_MAX) return false;
+    if (strcmp(plan->option, "zclass[0].count") == 0) {
+        conf->zclass[0].count = (uint32_t)plan->would;
+        return true;
+    }
+    if (strcmp(plan->option, "zclass[last].count") == 0) {
+        conf->zclass[conf->zclasses - 1].count = (uint32_t)plan->would;
+        return true;
+    }
+    for (size_t i = 0; i < sizeof least_of / sizeof least_of[0]; i++) {
+        const struct range *r = range_at(least_of[i]);
+        if (strcmp(plan->option, r->name) != 0 || value_at(conf, r->offset) >= plan->would) continue;
+        set_at(conf, r->offset, (uint32_t)plan->would);
+        return true;
+    }
+    return false;
+}
+
+int weir_plan_least(const struct weir_config *wish, struct weir_config *out, struct weir_plan *plan)
+{
+    *out = *wish;
+    for (size_t i = 0; i < sizeof least_of / sizeof least_of[0]; i++)
+        set_at(out, least_of[i], range_at(least_of[i])->min);
+    for (uint32_t i = 0; i < out->zclasses && i < WEIR_ZCLASSES_MAX; i++)
+        out->zclass[i].count = 1;
+    int r;
+    while ((r = weir_plan(out, plan)) != 0 && raise(out, plan)) {
+    }
+    return r;
 }
