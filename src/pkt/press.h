@@ -1,20 +1,18 @@
 /* press.h: how short the memory is that received data needs, as a rung of the ladder (enum weir_rung).
  *
- * It only looks: what a rung means is carried out where the memory is used (tcp_segment.c tells windows,
+ * It only looks: what a rung means is carried out where the memory is used (window.c tells windows,
  * recvq.c keeps data, syn.c opens connections, ladder.c sweeps over what is held already).
  *
  * Where the rungs are. Floors (zpool.h) say at which level of free segments each kind of user is turned away.
  * The ladder begins above them, so that peers are slowed down before anybody is turned away, and each further
  * rung stands a step above a floor:
  *
- *     free  |------------------------------------------------------------| all, as when the device was
- * attached |          . . . . . . . . . . . . . . .  WINDOWS ends       | ooo + 3/8 of what is above it
- *           |================= WINDOWS =================                 | ooo + 1/4 of what is above it
- *           |================= OOO                                       | the floor of data out of order
- *           |========== COPY                                             | between the floors of application
- * and copies
- *           |===== REFUSE                                                | between the floors of copies and
- * in-order data
+ *     free  |-----------------------------------------| all that is not posted
+ *           | . . . . . . . . . . . . . .  WINDOWS ends | ooo + 3/8 of what is above it
+ *           |================= WINDOWS                  | ooo + 1/4 of what is above it
+ *           |============= OOO                          | the floor of data out of order
+ *           |======= COPY                               | between those of the application and of copies
+ *           |=== REFUSE                                 | between those of copies and of in-order data
  *           0
  *
  * An application may take what its floor leaves it, and copied writes theirs, without the last two rungs: it
