@@ -80,7 +80,7 @@ static int collect(struct weir *w, struct weir_event *ev, int n)
 {
     int k = 0;
     if (n > 0 && w->zwait && weir_memory_event(w, ev)) k = 1;
-    if (n > k && weir_pressure_event(w, ev + k)) k++;
+    if (n > k && w->tcp.ladder.rung != w->tcp.ladder.told && weir_pressure_event(w, ev + k)) k++;
     return n > k && weir_tcp_has_events(&w->tcp) ? k + weir_tcp_events(&w->tcp, ev + k, n - k) : k;
 }
 

@@ -194,11 +194,22 @@ static inline uint32_t weir_tcp_strict_bytes(const struct weir_config *conf, uin
 /* ---- ladder.c: memory is short ---- */
 /* One pass's share of what the ladder's rung demands of what is held already. Returns whether more is left to
  * do at once. */
-bool weir_tcp_ladder(struct weir_tcp *);
+bool weir_tcp_ladder_pass(struct weir_tcp *);
+static inline bool weir_tcp_ladder(struct weir_tcp *t)
+{
+    const struct weir_ladder *l = &t->ladder;
+    bool idle = t->mem.press.rung == WEIR_RUNG_NONE && l->rung == WEIR_RUNG_NONE && l->left == 0;
+    return !idle && weir_tcp_ladder_pass(t);
+}
 /* Whether the ladder has something to do at once: memory came or went since its last pass. */
 bool weir_tcp_ladder_due(const struct weir_tcp *);
 /* Milliseconds at which the last rung resets somebody; false: not on it, or never. */
-bool weir_tcp_ladder_next(const struct weir_tcp *, uint32_t *when_ms);
+static inline bool weir_tcp_ladder_next(const struct weir_tcp *t, uint32_t *when_ms)
+{
+    if (t->ladder.rung != WEIR_RUNGS - 1 || t->conf->reset_after_ms == 0) return false;
+    *when_ms = t->ladder.last_ms + t->conf->reset_after_ms;
+    return true;
+}
 
 /* ---- tcp_timer.c ---- */
 /* Runs at most budget expired timers. */
