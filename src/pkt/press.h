@@ -66,7 +66,8 @@ bool weir_press_look(struct weir_press *, const struct weir_zpool *, const struc
 static inline bool weir_press_update(struct weir_press *p, const struct weir_zpool *z,
                                      const struct weir_cells *pbufs)
 {
-    /* Every class that devices ask for counts all above it. So enough of the largest class of all is enough. */
+    /* Every class that devices ask for counts all above it. So enough of the largest class of all is enough.
+     */
     const struct weir_zpool_class *c = &z->cls[z->classes - 1];
     bool ample = p->rung == WEIR_RUNG_NONE && weir_cells_left(pbufs) > p->pbufs.enter[WEIR_RUNG_WINDOWS] &&
                  (uint64_t)c->bytes * c->free >> 6 > p->enough;

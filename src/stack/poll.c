@@ -4,9 +4,10 @@
  * A pass costs a compare for each part that has nothing to do: with one short request and its answer, what is
  * not due is most of what a pass could look at.
  *
- * Sending first. Where traffic is sparse, a poll that follows one in which the instance slept finds no frame: what
- * the application did in between is sent at once, and the sleep, which a frame ends, is what looks at the devices.
- * That spares a call into the system for each request. Under load polls do not sleep, and each receives first.
+ * Sending first. Where traffic is sparse, a poll that follows one in which the instance slept finds no frame:
+ * what the application did in between is sent at once, and the sleep, which a frame ends, is what looks at
+ * the devices. That spares a call into the system for each request. Under load polls do not sleep, and each
+ * receives first.
  *
  * The sleep. A giver pushes a zbuf on the list, then looks at `sleeping` and wakes; the owner sets
  * `sleeping`, then looks at the list once more. Both touch `sleeping` with a read-modify-write, so one of the

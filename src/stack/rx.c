@@ -60,7 +60,8 @@ static void ip_input(struct weir *w, struct weir_ifc *ifc, const struct weir_fra
     }
 }
 
-static void ether_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f, struct weir_zhead *h)
+static void ether_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f,
+                        struct weir_zhead *h)
 {
     const uint8_t *p = f->pieces[0].addr, *src = p + 6;
     uint32_t here = f->pieces[0].bytes;
@@ -83,7 +84,8 @@ static void ether_input(struct weir *w, struct weir_ifc *ifc, const struct weir_
 }
 
 /* h: the head of the first piece's zbuf. */
-static void frame_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f, struct weir_zhead *h)
+static void frame_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f,
+                        struct weir_zhead *h)
 {
     w->stats.rx_frames++;
     w->stats.rx_bytes_wire += f->bytes;
@@ -125,8 +127,8 @@ static bool too_large(const struct weir *w, const struct weir_zhead *h)
     return c < &w->z.cls[h->cls] && c->free > c->floor[WEIR_TAKE_POST];
 }
 
-/* After the stages: was the buffer kept? Then it is replaced by what the device asked for, whatever class it got
- * then. */
+/* After the stages: was the buffer kept? Then it is replaced by what the device asked for, whatever class it
+ * got then. */
 static void settle(struct weir *w, struct weir_ifc *ifc, struct weir_zhead *h)
 {
     if (h->stk == 1 && h->app == 0 && !too_large(w, h)) {

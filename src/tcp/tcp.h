@@ -132,9 +132,10 @@ static inline void weir_tcp_ack_now(struct weir_tcp *t, struct weir_conn *c)
     c->flags |= WEIR_C_ACK_NOW;
     weir_conn_dirty(t, c);
 }
-/* Payload was taken in: acknowledges it now or later (RFC 5681 4.2): at least every second full segment; at once
- * when something is out of order or fills a hole. */
-static inline void weir_tcp_choose_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t delivered, bool disorder)
+/* Payload was taken in: acknowledges it now or later (RFC 5681 4.2): at least every second full segment; at
+ * once when something is out of order or fills a hole. */
+static inline void weir_tcp_choose_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t delivered,
+                                       bool disorder)
 {
     c->unacked += delivered;
     if (disorder || delivered == 0 || c->unacked >= 2 * weir_tcp_eff_mss(c) || t->conf->delack_us == 0)
