@@ -7,7 +7,8 @@
  * Sending first. Where traffic is sparse, a poll that follows one in which the instance slept finds no frame:
  * what the application did in between is sent at once, and the sleep, which a frame ends, is what looks at
  * the devices. That spares a call into the system for each request. Under load polls do not sleep, and each
- * receives first.
+ * receives first. For the same reason a poll that has slept asks for as many frames as came the last time: to
+ * ask for more would mostly be answered by none, and if there are more, the next sleep is none.
  *
  * The sleep. A giver pushes a zbuf on the list, then looks at `sleeping` and wakes; the owner sets
  * `sleeping`, then looks at the list once more. Both touch `sleeping` with a read-modify-write, so one of the
@@ -53,6 +54,12 @@ static void flush_all(struct weir *w)
         if (w->ip.ifc[i].txq.n > 0) weir_txq_flush(&w->ip.ifc[i].txq);
 }
 
+/* Since the last wait, which was one: something had to be waited for, and a device will end the next. */
+static bool sparse(const struct weir *w)
+{
+    return w->waited && w->wakes && w->now_us - w->wait_us >= SPARSE_US;
+}
+
 static void look_at_memory(struct weir *w)
 {
     (void)weir_press_update(&w->tcp.mem.press, &w->z, &w->tcp.mem.pbufs);
@@ -64,6 +71,7 @@ static void pass(struct weir *w, bool receives)
     if (anything_given(w)) weir_drain_given(w);
     if (receives) {
         w->more = false;
+        w->asked = w->got && sparse(w) ? w->got : w->conf.rx_burst;
         look_at_memory(w);
         weir_rx_all(w);
     }
@@ -185,9 +193,9 @@ static bool was_woken(struct weir *w)
 /* Whether this poll need not receive before it sleeps. */
 static bool sends_first(struct weir *w, int64_t timeout_us)
 {
-    bool sparse = w->waited && w->now_us - w->wait_us >= SPARSE_US;
+    bool first = sparse(w) && !w->more && timeout_us != 0;
     w->waited = false;
-    return sparse && w->wakes && !w->more && timeout_us != 0;
+    return first;
 }
 
 int weir_poll(struct weir *w, struct weir_event *ev, int n, int64_t timeout_us)
