@@ -204,10 +204,20 @@ static bool can_ask(const struct weir_neigh *n)
     return weir_txq_room(n->txq, 1) && weir_zpool_can(n->z, 0, WEIR_TAKE_CONTROL, 1);
 }
 
+static const uint8_t asking[] = {WEIR_NEIGH_INCOMPLETE, WEIR_NEIGH_PROBE};
+
+static bool any_put_off(const struct weir_neigh *n)
+{
+    for (uint32_t i = 0; i < sizeof(asking); i++) {
+        uint32_t first = n->list[asking[i]].first;
+        if (first != 0 && weir_neigh_at(n, first)->put_off) return true;
+    }
+    return false;
+}
+
 /* Requests that found no block or room, which stand at the front of their lists: now, if there is some. */
 static void ask_put_off(struct weir_neigh *n, uint32_t now_ms)
 {
-    static const uint8_t asking[] = {WEIR_NEIGH_INCOMPLETE, WEIR_NEIGH_PROBE};
     uint32_t done = 0;
     for (uint32_t i = 0; i < sizeof(asking); i++) {
         const struct weir_neigh_list *l = &n->list[asking[i]];
@@ -217,13 +227,6 @@ static void ask_put_off(struct weir_neigh *n, uint32_t now_ms)
             ask(n, e, now_ms);
         }
     }
-}
-
-/* While there are some, each tick has to look whether they can be asked. */
-static bool any_put_off(const struct weir_neigh *n)
-{
-    uint32_t a = n->list[WEIR_NEIGH_INCOMPLETE].first, b = n->list[WEIR_NEIGH_PROBE].first;
-    return (a && weir_neigh_at(n, a)->put_off) || (b && weir_neigh_at(n, b)->put_off);
 }
 
 bool weir_neigh_age(struct weir_neigh *n, uint32_t now_ms, uint32_t *next_ms)
@@ -236,7 +239,7 @@ bool weir_neigh_age(struct weir_neigh *n, uint32_t now_ms, uint32_t *next_ms)
         e = soonest(n);
     }
     if (e == NULL) return false;
-    n->next_known = !any_put_off(n);
+    n->next_known = !any_put_off(n); /* those are asked for as soon as there is room */
     *next_ms = n->next_ms = e->when_ms;
     return true;
 }

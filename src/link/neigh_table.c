@@ -119,8 +119,8 @@ void weir_neigh_put_off(struct weir_neigh *n, struct weir_neigh_entry *e, uint32
     struct weir_neigh_list *l = &n->list[e->state];
     uint32_t number = weir_neigh_number(n, e);
     list_remove(n, e);
-    n->next_known = false;
     e->put_off = 1;
+    n->next_known = false;
     e->when_ms = when_ms;
     e->behind = l->first;
     if (l->first != 0)

@@ -158,8 +158,8 @@ int weir_next(struct weir *w, int64_t *next_us)
 {
     int64_t next = next_pass(w);
     int handles = 0;
-    for (uint32_t k = 0; k < w->ip.n_ifc; k++)
-        handles += w->ip.ifc[k].dev->ops->wait_handle(w->ip.ifc[k].dev) >= 0;
+    for (uint32_t i = 0; i < w->ip.n_ifc; i++)
+        handles += w->ip.ifc[i].dev->ops->wait_handle(w->ip.ifc[i].dev) >= 0;
     weir_tcp_memory(&w->tcp); /* what the application gave back since may be what a writer waits for, */
     look_at_memory(w);        /* or what keeps windows shut */
     if (lie_down(w) || owes(w)) next = (int64_t)w->now_us;

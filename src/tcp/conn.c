@@ -99,7 +99,7 @@ struct weir_conn *weir_conn_new(struct weir_tcp *t)
     c->rto_us = weir_max_u32(1000000, t->conf->rto_min_us); /* RFC 6298 2.1 */
     c->mss = WEIR_TCP_MSS_DEFAULT;
     c->flags = WEIR_C_ARM_READ | WEIR_C_ARM_WRITE;
-    weir_recvq_init(&c->rq, (uint16_t)t->conf->ooo_conn, weir_tcp_seg_limit(t, c->rcvbuf));
+    weir_recvq_init(&c->rq, (uint16_t)t->conf->ooo_conn, weir_tcp_seg_limit(t, c->rcvbuf), c->rcvbuf);
     t->live++;
     return c;
 }

@@ -196,11 +196,14 @@ static inline uint32_t weir_tcp_strict_bytes(const struct weir_config *conf, uin
 /* One pass's share of what the ladder's rung demands of what is held already. Returns whether more is left to
  * do at once. */
 bool weir_tcp_ladder_pass(struct weir_tcp *);
+/* Memory is not short, and was not when it was looked at last. */
+static inline bool weir_tcp_ladder_idle(const struct weir_tcp *t)
+{
+    return (t->mem.press.rung | t->ladder.rung | t->ladder.left) == 0;
+}
 static inline bool weir_tcp_ladder(struct weir_tcp *t)
 {
-    const struct weir_ladder *l = &t->ladder;
-    bool idle = t->mem.press.rung == WEIR_RUNG_NONE && l->rung == WEIR_RUNG_NONE && l->left == 0;
-    return !idle && weir_tcp_ladder_pass(t);
+    return !weir_tcp_ladder_idle(t) && weir_tcp_ladder_pass(t);
 }
 /* Whether the ladder has something to do at once: memory came or went since its last pass. */
 bool weir_tcp_ladder_due(const struct weir_tcp *);
