@@ -112,6 +112,7 @@ static void last_resort(struct weir_tcp *t)
 bool weir_tcp_ladder_due(const struct weir_tcp *t)
 {
     const struct weir_ladder *l = &t->ladder;
+    if (weir_tcp_ladder_idle(t)) return false;
     return l->left > 0 || t->mem.press.rung != l->rung || t->mem.press.share >= l->share + SHARE_STEP;
 }
 
