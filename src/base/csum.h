@@ -43,8 +43,7 @@ static inline uint64_t weir_csum_add32(uint64_t sum, uint32_t value)
 /* The sum of the IPv4 pseudo-header of TCP and UDP (RFC 9293 3.1); addresses as numbers. */
 static inline uint64_t weir_csum_pseudo4(uint32_t src, uint32_t dst, uint8_t proto, uint32_t l4_bytes)
 {
-    return (uint64_t)WEIR_NET32(src) + WEIR_NET32(dst) + WEIR_NET32(l4_bytes) +
-           WEIR_NET16((uint16_t)proto);
+    return (uint64_t)WEIR_NET32(src) + WEIR_NET32(dst) + WEIR_NET32(l4_bytes) + WEIR_NET16((uint16_t)proto);
 }
 
 /* The running sum folded to 16 bits and NOT complemented, as a number to be stored with weir_put_be16. A

@@ -4,9 +4,11 @@
  * A pass costs a compare for each part that has nothing to do: with one short request and its answer, what is
  * not due is most of what a pass could look at.
  *
- * Sending first. Where traffic is sparse, a poll that follows one in which the instance slept finds no frame: what
- * the application did in between is sent at once, and the sleep, which a frame ends, is what looks at the devices.
- * That spares a call into the system for each request. Under load polls do not sleep, and each receives first.
+ * Sending first. Where traffic is sparse, a poll that follows one in which the instance slept finds no frame:
+ * what the application did in between is sent at once, and the sleep, which a frame ends, is what looks at
+ * the devices. That spares a call into the system for each request. Under load polls do not sleep, and each
+ * receives first. For the same reason a poll that has slept asks for as many frames as came the last time: to
+ * ask for more would mostly be answered by none, and if there are more, the next sleep is none.
  *
  * The sleep. A giver pushes a zbuf on the list, then looks at `sleeping` and wakes; the owner sets
  * `sleeping`, then looks at the list once more. Both touch `sleeping` with a read-modify-write, so one of the
@@ -52,6 +54,12 @@ static void flush_all(struct weir *w)
         if (w->ip.ifc[i].txq.n > 0) weir_txq_flush(&w->ip.ifc[i].txq);
 }
 
+/* Since the last wait, which was one: something had to be waited for, and a device will end the next. */
+static bool sparse(const struct weir *w)
+{
+    return w->waited && w->wakes && w->now_us - w->wait_us >= SPARSE_US;
+}
+
 static void look_at_memory(struct weir *w)
 {
     (void)weir_press_update(&w->tcp.mem.press, &w->z, &w->tcp.mem.pbufs);
@@ -63,13 +71,14 @@ static void pass(struct weir *w, bool receives)
     if (anything_given(w)) weir_drain_given(w);
     if (receives) {
         w->more = false;
+        w->asked = w->got && sparse(w) ? w->got : w->conf.rx_burst;
         look_at_memory(w);
         weir_rx_all(w);
     }
     if (!weir_tcp_timers_quiet(&w->tcp)) weir_tcp_timers(&w->tcp, TIMERS_A_PASS);
     neighbours(w);
     look_at_memory(w); /* before windows are told */
-    if (!weir_tcp_ladder_idle(&w->tcp) && weir_tcp_ladder(&w->tcp)) w->more = true;
+    if (weir_tcp_ladder(&w->tcp)) w->more = true;
     if (weir_tcp_blocked(&w->tcp)) weir_tcp_unblock(&w->tcp);
     if (w->tcp.dirty_first) weir_tcp_output_all(&w->tcp);
     flush_all(w);
@@ -80,7 +89,7 @@ static int collect(struct weir *w, struct weir_event *ev, int n)
 {
     int k = 0;
     if (n > 0 && w->zwait && weir_memory_event(w, ev)) k = 1;
-    if (n > k && weir_pressure_event(w, ev + k)) k++;
+    if (n > k && w->tcp.ladder.rung != w->tcp.ladder.told && weir_pressure_event(w, ev + k)) k++;
     return n > k && weir_tcp_has_events(&w->tcp) ? k + weir_tcp_events(&w->tcp, ev + k, n - k) : k;
 }
 
@@ -184,9 +193,9 @@ static bool was_woken(struct weir *w)
 /* Whether this poll need not receive before it sleeps. */
 static bool sends_first(struct weir *w, int64_t timeout_us)
 {
-    bool sparse = w->waited && w->now_us - w->wait_us >= SPARSE_US;
+    bool first = sparse(w) && !w->more && timeout_us != 0;
     w->waited = false;
-    return sparse && w->wakes && !w->more && timeout_us != 0;
+    return first;
 }
 
 int weir_poll(struct weir *w, struct weir_event *ev, int n, int64_t timeout_us)

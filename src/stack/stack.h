@@ -45,6 +45,8 @@ struct weir {
     bool wakes;     /* every device is synchronous and ends the sleep when it has something to give */
     bool waited;    /* since wait_us, in the last poll */
     uint64_t wait_us;
+    uint32_t got;   /* frames of the last pass that found any, at most conf.rx_burst */
+    uint32_t asked; /* frames that this pass asks a device for */
     _Atomic uint32_t
         sleeping;           /* set before the last look at the list of given zbufs, cleared after the sleep */
     _Atomic uint32_t woken; /* weir_wake was called */

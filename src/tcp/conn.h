@@ -208,7 +208,7 @@ struct weir_tcp {
     bool hold_wait;                        /* a reader was refused because of it */
     bool closing;                          /* weir_stop: nothing new */
     struct weir_ladder ladder;
-    bool full_path;                        /* for tests: tcp_fast.c and tcp_plain.c are not asked */
+    bool full_path; /* for tests: tcp_fast.c and tcp_plain.c are not asked */
 };
 
 static inline uint32_t weir_conn_index(const struct weir_tcp *t, const struct weir_conn *c)

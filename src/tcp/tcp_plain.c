@@ -77,8 +77,8 @@ static void finish_csum(uint8_t *l4, uint32_t hdr_bytes, const struct weir_piece
     weir_put_be16(l4 + WEIR_TCP_CSUM_AT, weir_csum_done(sum));
 }
 
-static void build(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, const struct plain *s, uint8_t *l4,
-                  uint32_t hdr_bytes)
+static void build(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, const struct plain *s,
+                  uint8_t *l4, uint32_t hdr_bytes)
 {
     uint32_t lower = ifc->ether ? WEIR_ETH_BYTES + WEIR_IP4_BYTES : WEIR_IP4_BYTES;
     uint32_t l4_bytes = hdr_bytes + s->data.bytes;
