@@ -140,5 +140,7 @@ int weir_stack_check(const struct weir *w)
     for (uint32_t i = 0; i < w->ip.n_ifc; i++)
         async = async || w->ip.ifc[i].dev->caps.async;
     uint64_t known = t.refs + w->z.posted;
-    return t.broken || (async ? stk < known : stk != known) ? 5 : 0;
+    if (t.broken || (async ? stk < known : stk != known)) return 5;
+    int tables = weir_tcp_check(&w->tcp);
+    return tables ? 5 + tables : 0;
 }

@@ -129,5 +129,9 @@ void weir_tcp_returned(struct weir_tcp *, uint32_t lent_id, uint32_t bytes);
 /* Up to n events off the ready lists. */
 int weir_tcp_events(struct weir_tcp *, struct weir_event *, int n);
 bool weir_tcp_has_events(const struct weir_tcp *);
+/* ---- tcp_check.c ---- */
+/* For tests and debug builds: 0, or what is broken: 1 the cells and their table, 2 a list, 3 a listener's
+ * counts, 4 TIME-WAIT. Cost: everything. */
+int weir_tcp_check(const struct weir_tcp *);
 
 #endif
