@@ -41,10 +41,10 @@ static void pass(struct weir *w)
     set_time(w);
     w->more = false;
     weir_drain_given(w);
+    weir_tcp_unblock(&w->tcp); /* before those that this burst makes dirty: they waited longer */
     weir_rx_all(w);
     weir_tcp_timers(&w->tcp, TIMERS_A_PASS);
     neighbours(w);
-    weir_tcp_unblock(&w->tcp);
     weir_tcp_output_all(&w->tcp);
     flush_all(w);
     weir_tcp_memory(&w->tcp);
