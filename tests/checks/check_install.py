@@ -42,7 +42,7 @@ def by_pkg_config(prefix, library_path, static, folder):
 
 def by_find_package(prefix, library_path, folder):
     build = os.path.join(folder, "build")
-    for argv in (["cmake", "-S", os.path.join(HERE, "consumer"), "-B", build, "-DCMAKE_PREFIX_PATH=" + prefix],
+    for argv in (["cmake", "-G", "Ninja", "-S", os.path.join(HERE, "consumer"), "-B", build, "-DCMAKE_PREFIX_PATH=" + prefix],
                  ["cmake", "--build", build]):
         status, output = checkkit.run(argv)
         if status:
