@@ -133,11 +133,13 @@ static void learn(struct rx_flow *f, const struct sent_tcp *s, unsigned shift)
     f->edge = s->ack + ((uint32_t)s->win << shift);
 }
 
-/* Without a connection it is from TIME-WAIT's table, or the last word of one that is gone. */
+/* Without a connection it is from TIME-WAIT's table, the last word of one that is gone, or a cookie, whose
+ * numbers the peer must know to answer it. */
 static void tcp_sent(const struct sent_tcp *s)
 {
     struct rx_flow *f = rx_flow_of(s->dst, s->dport);
     const struct weir_conn *c = weir_conn_lookup(&rx.w->tcp, s->src, s->sport, s->dst, s->dport);
+    if (c == NULL && f != NULL && (s->flags & (SEG_SYN | SEG_ACK)) == (SEG_SYN | SEG_ACK)) learn(f, s, 0);
     if (c == NULL || (s->flags & SEG_RST)) return;
     check_conn(c, s);
     if (f != NULL) learn(f, s, s->flags & SEG_SYN ? 0 : c->rcv_wscale);
