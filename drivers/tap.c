@@ -12,8 +12,9 @@
  *                            our stack     ~2K           rungs of growing size
  *
  * A small frame uses up one of the `first` buffers, of which there are enough for a burst. A larger one uses
- * up rungs from the front as well; their places stay empty until they are posted again, and reading goes on
- * only while what is left of the ladder has room for the largest frame.
+ * up rungs from the front as well, and ends the burst: the next one would lie in larger rungs than it needs.
+ * Where nothing can be posted in their places, reading goes on while what is left of the ladder has room for
+ * the largest frame.
  *
  * Invariants
  *     tail_bytes = sum of bytes of the rungs whose addr is not NULL
@@ -313,6 +314,7 @@ static unsigned tap_rx_burst(struct weir_netdev *dev, struct weir_frame *out, un
         f->n_pieces = take_pieces(t, pieces, f->bytes);
         read_vnet(f, &h);
         pieces += f->n_pieces;
+        if (f->n_pieces > 1) break; /* the next one like it is to find the small rungs posted again */
     }
     return got;
 }

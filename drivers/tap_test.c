@@ -237,16 +237,43 @@ static void test_no_read_while_the_ladder_is_short(void **state)
     assert_int_equal(tap.dev.rx_dropped, 0);
 }
 
-/* The kernel cuts what does not fit and says nothing; somebody may have raised the MTU. */
-static void test_cut_frames_are_dropped(void **state)
+static void raise_mtu(void)
 {
-    (void)state;
-    open_tap(0);
     int s = socket(AF_INET, SOCK_DGRAM, 0);
     struct ifreq r = {.ifr_mtu = 9000};
     memcpy(r.ifr_name, IFACE, sizeof IFACE);
     assert_int_equal(ioctl(s, SIOCSIFMTU, &r), 0);
     close(s);
+}
+
+/* The second of two frames of 3,000 bytes would lie in a rung of 16,384 if it were read before the first
+ * one's rung is posted again. */
+static void test_middling_frames_take_small_rungs(void **state)
+{
+    (void)state;
+    open_tap(1);
+    raise_mtu();
+    open_sock();
+    static uint8_t p[sizeof(struct virtio_net_hdr) + 3000];
+    p[sizeof(struct virtio_net_hdr) + 12] = 8;
+    struct weir_frame f[4];
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(send(sock, p, sizeof p, 0), sizeof p);
+    for (unsigned i = 0; i < 2; i++) {
+        post();
+        assert_int_equal(receive(f, 4), 1);
+        assert_int_equal(f[0].n_pieces, 2);
+        assert_int_equal(tap.dev.ops->rx_want(&tap.dev), 4096);
+        assert_non_null(tap.tail[1].addr);
+    }
+}
+
+/* The kernel cuts what does not fit and says nothing; somebody may have raised the MTU. */
+static void test_cut_frames_are_dropped(void **state)
+{
+    (void)state;
+    open_tap(0);
+    raise_mtu();
     open_sock();
     post();
     static uint8_t p[sizeof(struct virtio_net_hdr) + 5000];
@@ -523,6 +550,7 @@ int main(void)
         TAP_TEST(test_ladder_grows),
         TAP_TEST(test_small_frames_take_small_buffers),
         TAP_TEST(test_no_read_while_the_ladder_is_short),
+        TAP_TEST(test_middling_frames_take_small_rungs),
         TAP_TEST(test_cut_frames_are_dropped),
         TAP_TEST(test_large_segment_in),
         TAP_TEST(test_large_segment_in_without_offloads),

@@ -1,5 +1,6 @@
 /* echo.c: a TCP echo server without a copy. What was received is lent by weir_read, written as it is, and
- * freed. echo --dev tap:weir0 --addr 10.9.0.2/24 --host 10.9.0.1/24 [--port 7] */
+ * freed. echo --dev tap:weir0 --addr 10.9.0.2/24 --host 10.9.0.1/24 [--port 7]
+ * [--fault loss=0.02,...] */
 #include "example.h"
 
 static struct conn { /* found by the number that its events carry */
@@ -49,8 +50,8 @@ int main(int argc, char **argv)
     struct weir_event event[64];
     weir_id listener;
     struct weir *w = example_start(argc, argv, "7", NULL, &listener);
-    for (int n = 0; n >= 0 && !example_stopping;) {
-        n = weir_poll(w, event, 64, -1);
+    for (int n = 0; example_goes_on(n);) {
+        n = weir_poll(w, event, 64, EXAMPLE_LOOK_US);
         for (int i = 0; i < n; i++) {
             struct conn *c = &conn[event[i].user];
             if (event[i].id == listener)
@@ -59,5 +60,7 @@ int main(int argc, char **argv)
                 echo(w, c);
         }
     }
-    return weir_stop(w) != 0;
+    for (int i = 1; i <= EXAMPLE_CONNS; i++)
+        if (conn[i].id != 0) drop(w, &conn[i], WEIR_CLOSE_ABORT);
+    return example_end();
 }

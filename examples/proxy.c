@@ -1,6 +1,6 @@
 /* proxy.c: a TCP proxy without a copy: bytes lent by one connection are written to the other as they are.
  * Each direction ends by itself (half-close). proxy --dev tap:weir0 --addr 10.9.0.2/24 --host 10.9.0.1/24
- * [--port 8080] --to 10.9.0.1:80 */
+ * [--port 8080] [--fault loss=0.02,...] --to 10.9.0.1:80 */
 #include "example.h"
 
 static struct pair { /* 0: the client, 1: the server; events carry 2 * (place + 1) + side */
@@ -73,8 +73,8 @@ int main(int argc, char **argv)
     struct weir_addr to;
     weir_id listener;
     struct weir *w = example_start(argc, argv, "8080", &to, &listener);
-    for (int n = 0; n >= 0 && !example_stopping;) {
-        n = weir_poll(w, event, 64, -1);
+    for (int n = 0; example_goes_on(n);) {
+        n = weir_poll(w, event, 64, EXAMPLE_LOOK_US);
         for (int i = 0; i < n; i++) {
             struct pair *p = &pair[event[i].user >= 2 ? event[i].user / 2 - 1 : 0];
             if (event[i].id == listener)
@@ -87,5 +87,7 @@ int main(int argc, char **argv)
                 run(w, p);
         }
     }
-    return weir_stop(w) != 0;
+    for (int i = 0; i < EXAMPLE_CONNS; i++)
+        if (pair[i].id[0] != 0) drop(w, &pair[i], WEIR_CLOSE_ABORT);
+    return example_end();
 }

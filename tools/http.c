@@ -25,6 +25,7 @@ static const struct {
     {"range", WEIR_HTTP_RANGE},
     {"if-range", WEIR_HTTP_IF_RANGE},
     {"if-modified-since", WEIR_HTTP_IF_MODIFIED},
+    {"expect", WEIR_HTTP_EXPECT},
     {"host", SLOT_HOST},
     {"if-none-match", SLOT_NONE_MATCH},
 };
@@ -117,9 +118,24 @@ static bool has_body(const http_parser *p)
     return (p->flags & F_CHUNKED) != 0 || (p->content_length > 0 && p->content_length != UINT64_MAX);
 }
 
+/* Expect (RFC 9110 10.1.1), which HTTP/1.0 does not know. */
+enum expectation { EXPECTS_NOTHING, EXPECTS_CONTINUE, EXPECTS_MORE };
+
+static enum expectation expectation(const struct weir_http_request *q)
+{
+    static const char known[] = "100-continue";
+    const char *value = q->value[WEIR_HTTP_EXPECT];
+    if (q->http10 || value[0] == '\0') return EXPECTS_NOTHING;
+    if (strncasecmp(value, known, sizeof(known) - 1) != 0) return EXPECTS_MORE;
+    value += sizeof(known) - 1;
+    return value[strspn(value, " \t")] == '\0' ? EXPECTS_CONTINUE : EXPECTS_MORE;
+}
+
 /* The head is whole: whatever refuses the request is known. A body that need not be read isn't, and a chunked
  * one never: nothing here has a use for it, and two readers that see its end at different places (an
- * extension with a lone LF in it) are how a request is hidden from the one in front. */
+ * extension with a lone LF in it) are how a request is hidden from the one in front. Nor is one that waits
+ * for 100 Continue: no body changes an answer here, so the head alone determines the final status, and RFC
+ * 9110 10.1.1 then lets that be sent at once instead. The body may come or not, so the connection ends. */
 static int on_head(http_parser *p)
 {
     struct weir_http_reader *r = p->data;
@@ -127,6 +143,7 @@ static int on_head(http_parser *p)
     q->head = p->method == HTTP_HEAD;
     q->http10 = p->http_major == 1 && p->http_minor == 0;
     q->keep_alive = http_should_keep_alive(p) != 0;
+    enum expectation expects = expectation(q);
     if (p->http_major != 1)
         refuse(r, 505);
     else if (p->method != HTTP_GET && p->method != HTTP_HEAD)
@@ -135,9 +152,11 @@ static int on_head(http_parser *p)
         refuse(r, 400);
     else if (p->content_length != UINT64_MAX && p->content_length > WEIR_HTTP_BODY_MAX)
         refuse(r, 413);
+    else if (expects == EXPECTS_MORE)
+        refuse(r, 417);
     bool chunked = (p->flags & F_CHUNKED) != 0;
     if (chunked && q->http10) refuse(r, 400); /* RFC 9112 6.1 */
-    if (!has_body(p) || (q->status == 0 && !chunked)) return 0;
+    if (!has_body(p) || (q->status == 0 && !chunked && expects == EXPECTS_NOTHING)) return 0;
     q->keep_alive = false; /* the body stands between us and the next request */
     return 1;
 }

@@ -23,7 +23,13 @@
 
 /* The headers that matter here; http_parser itself sees to Connection, Content-Length and Transfer-Encoding.
  */
-enum weir_http_header { WEIR_HTTP_RANGE, WEIR_HTTP_IF_RANGE, WEIR_HTTP_IF_MODIFIED, WEIR_HTTP_KEPT };
+enum weir_http_header {
+    WEIR_HTTP_RANGE,
+    WEIR_HTTP_IF_RANGE,
+    WEIR_HTTP_IF_MODIFIED,
+    WEIR_HTTP_EXPECT,
+    WEIR_HTTP_KEPT
+};
 
 /* A request that has been read. */
 struct weir_http_request {

@@ -46,6 +46,16 @@ static const struct {
     {"DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", 405, true, "/"},
     {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n", 405, false, "/"},
     {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 0, true, "/"},
+    /* Waits for 100 Continue before its body: the answer comes at once, and the body's place is not known. */
+    {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-Continue \r\n\r\n", 0, false, "/"},
+    {"HEAD / HTTP/1.1\r\nExpect: 100-continue\r\nHost: a\r\nContent-Length: 3\r\n\r\n", 0, false, "/"},
+    {"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n", 405, false, "/"},
+    {"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", 0, true,
+     "/"}, /* no body: nothing to wait for */
+    {"GET / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", 0, false, "/"},
+    {"GET / HTTP/1.0\r\nExpect: wonders\r\n\r\n", 0, false, "/"},
+    {"GET / HTTP/1.1\r\nHost: a\r\nExpect: wonders\r\n\r\n", 417, true, "/"},
+    {"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continued\r\nContent-Length: 3\r\n\r\n", 417, false, "/"},
     {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n", 413, false, "/"},
     {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400, false, "/"},
     {"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 0, false, "/"},

@@ -7,7 +7,8 @@
  *
  * as far as it gets without waiting, whenever an event names it. It reads no request while a reply is under
  * way, so that pipelined requests wait in TCP's window. Each round ends in one of these: WAIT, when the stack
- * has said EAGAIN or ENOMEM and will tell; STARVED, when the file cache has no zbuf; GONE.
+ * has said EAGAIN or ENOMEM and will tell; STARVED, when the file cache has no zbuf; YIELD, when it has been
+ * answered WEIR_HTTPCONN_TURN requests; GONE.
  *
  * The body's bytes are never touched: the cache reads them into zbufs, and weir_writev gets their addresses.
  * What the stack takes it holds itself; a connection keeps only the pieces that it has yet to offer (`ahead`,
@@ -16,7 +17,8 @@
  * of waiting.
  *
  * The starved stand in one queue and are served first come, first served. They try when the memory event
- * comes and whenever the loop has gone round. No deadline ends them: they wait for us, not for their peer. */
+ * comes and whenever the loop has gone round. No deadline ends them: they wait for us, not for their peer.
+ * Those that yielded stand in another, and each has its next turn in the next round. */
 #include "httpconn.h"
 
 #include <stdlib.h>
@@ -24,7 +26,7 @@
 
 #define NONE UINT32_MAX
 
-enum outcome { GO, WAIT, STARVED, GONE };
+enum outcome { GO, WAIT, STARVED, YIELD, GONE };
 
 /* ---- tables ---- */
 
@@ -47,7 +49,8 @@ int weir_site_open(struct weir_site *s, struct weir *w, const struct weir_config
     s->w = w;
     s->root = root;
     s->conns = conf->conns;
-    s->starved_head = s->starved_tail = NONE;
+    for (int q = 0; q < WEIR_HTTPCONN_QUEUES; q++)
+        s->queue[q].head = s->queue[q].tail = NONE;
     ahead = ahead > slots / 4 ? slots / 4 : ahead;
     s->ahead = ahead > WEIR_FILECACHE_RUN ? WEIR_FILECACHE_RUN : ahead > 0 ? (int)ahead : 1;
     s->share_bytes = (uint64_t) class->bytes * (slots / 2);
@@ -80,21 +83,21 @@ static uint32_t index_of(const struct weir_site *s, const struct weir_httpconn *
     return (uint32_t)(c - s->conn);
 }
 
-static void starved_add(struct weir_site *s, struct weir_httpconn *c, bool first)
+static void queue_add(struct weir_site *s, struct weir_httpconn *c, enum weir_httpconn_queue q, bool first)
 {
     uint32_t i = index_of(s, c);
-    c->starved = true;
-    c->prev = first ? NONE : s->starved_tail;
-    c->next = first ? s->starved_head : NONE;
-    *(c->prev == NONE ? &s->starved_head : &s->conn[c->prev].next) = i;
-    *(c->next == NONE ? &s->starved_tail : &s->conn[c->next].prev) = i;
+    c->queue = q;
+    c->prev = first ? NONE : s->queue[q].tail;
+    c->next = first ? s->queue[q].head : NONE;
+    *(c->prev == NONE ? &s->queue[q].head : &s->conn[c->prev].next) = i;
+    *(c->next == NONE ? &s->queue[q].tail : &s->conn[c->next].prev) = i;
 }
 
-static void starved_remove(struct weir_site *s, struct weir_httpconn *c)
+static void queue_remove(struct weir_site *s, struct weir_httpconn *c)
 {
-    *(c->prev == NONE ? &s->starved_head : &s->conn[c->prev].next) = c->next;
-    *(c->next == NONE ? &s->starved_tail : &s->conn[c->next].prev) = c->prev;
-    c->starved = false;
+    *(c->prev == NONE ? &s->queue[c->queue].head : &s->conn[c->prev].next) = c->next;
+    *(c->next == NONE ? &s->queue[c->queue].tail : &s->conn[c->next].prev) = c->prev;
+    c->queue = WEIR_HTTPCONN_NOWHERE;
 }
 
 static void reply_end(struct weir_site *s, struct weir_httpconn *c)
@@ -108,7 +111,7 @@ static void reply_end(struct weir_site *s, struct weir_httpconn *c)
 
 static enum outcome conn_end(struct weir_site *s, struct weir_httpconn *c, enum weir_close_how how)
 {
-    if (c->starved) starved_remove(s, c);
+    if (c->queue != WEIR_HTTPCONN_NOWHERE) queue_remove(s, c);
     reply_end(s, c);
     weir_close(s->w, c->id, how);
     c->id = 0;
@@ -346,20 +349,23 @@ static enum outcome step(struct weir_site *s, struct weir_httpconn *c)
     }
 }
 
-/* As far as it gets. The loop ends: each GO moves bytes, of which the stack's queues hold a bounded number.
- */
+/* As far as it gets in one turn. Each GO moves bytes, of which the stack's queues hold a bounded number; but
+ * in these lie thousands of small requests, each with its system calls. */
 static enum outcome pump(struct weir_site *s, struct weir_httpconn *c)
 {
+    uint64_t most = s->requests + WEIR_HTTPCONN_TURN;
     enum outcome o;
     do
         o = step(s, c);
-    while (o == GO);
-    return o;
+    while (o == GO && (c->state != WEIR_HTTPCONN_READ || s->requests < most));
+    return o == GO ? YIELD : o;
 }
 
 static void run(struct weir_site *s, struct weir_httpconn *c)
 {
-    if (pump(s, c) == STARVED) starved_add(s, c, false);
+    enum outcome o = pump(s, c);
+    if (o == STARVED || o == YIELD)
+        queue_add(s, c, o == STARVED ? WEIR_HTTPCONN_STARVED : WEIR_HTTPCONN_YIELDED, false);
 }
 
 /* ---- events ---- */
@@ -374,7 +380,7 @@ static void accept_all(struct weir_site *s)
             continue;
         }
         c->id = id;
-        c->starved = false;
+        c->queue = WEIR_HTTPCONN_NOWHERE;
         c->file.fd = -1;
         c->n_ahead = c->first_ahead = c->in_off = c->in_len = c->sndbuf = 0;
         weir_set(s->w, id, WEIR_OPT_USER, (intptr_t)index_of(s, c) + 1);
@@ -395,19 +401,41 @@ void weir_site_event(struct weir_site *s, const struct weir_event *e)
     struct weir_httpconn *c = &s->conn[e->user - 1];
     if ((e->mask & WEIR_EV_ERROR) != 0)
         conn_end(s, c, WEIR_CLOSE_ABORT);
-    else if (!c->starved)
+    else if (c->queue == WEIR_HTTPCONN_NOWHERE)
         run(s, c);
+}
+
+bool weir_site_busy(const struct weir_site *s)
+{
+    return s->queue[WEIR_HTTPCONN_YIELDED].head != NONE;
+}
+
+bool weir_site_starved(const struct weir_site *s)
+{
+    return s->queue[WEIR_HTTPCONN_STARVED].head != NONE;
+}
+
+void weir_site_resume(struct weir_site *s)
+{
+    uint32_t last = s->queue[WEIR_HTTPCONN_YIELDED].tail;
+    for (bool more = last != NONE; more;) {
+        uint32_t i = s->queue[WEIR_HTTPCONN_YIELDED].head;
+        queue_remove(s, &s->conn[i]);
+        run(s, &s->conn[i]);
+        more = i != last;
+    }
 }
 
 void weir_site_retry(struct weir_site *s)
 {
-    while (s->starved_head != NONE) {
-        struct weir_httpconn *c = &s->conn[s->starved_head];
-        starved_remove(s, c);
-        if (pump(s, c) == STARVED) {
-            starved_add(s, c, true);
-            return;
-        }
+    while (weir_site_starved(s)) {
+        struct weir_httpconn *c = &s->conn[s->queue[WEIR_HTTPCONN_STARVED].head];
+        queue_remove(s, c);
+        enum outcome o = pump(s, c);
+        if (o == YIELD) queue_add(s, c, WEIR_HTTPCONN_YIELDED, false);
+        if (o != STARVED) continue;
+        queue_add(s, c, WEIR_HTTPCONN_STARVED, true);
+        return;
     }
 }
 
@@ -448,6 +476,8 @@ void weir_site_sweep(struct weir_site *s)
 {
     for (uint32_t i = 0; i < s->top; i++) {
         struct weir_httpconn *c = &s->conn[i];
-        if (c->state != WEIR_HTTPCONN_FREE && !c->starved && s->now_us >= c->deadline_us) overdue(s, c);
+        if (c->state != WEIR_HTTPCONN_FREE && c->queue == WEIR_HTTPCONN_NOWHERE &&
+            s->now_us >= c->deadline_us)
+            overdue(s, c);
     }
 }

@@ -14,6 +14,9 @@
 #define WEIR_HTTPCONN_RUN                                                                                    \
     ((uint64_t)1 << 20) /* bytes of a file that a connection holds ahead of the stack, at most */
 
+#define WEIR_HTTPCONN_TURN                                                                                   \
+    16u /* requests that a connection is answered before the others have their turn and the stack its own */
+
 #define WEIR_HTTPCONN_IDLE_US      60000000u /* between requests: closed */
 #define WEIR_HTTPCONN_REQUEST_US   30000000u /* from a request's first byte to its last: 408 */
 #define WEIR_HTTPCONN_STALL_US     60000000u /* of a reply, without a byte written or acknowledged: reset */
@@ -29,11 +32,19 @@ enum weir_httpconn_state {
     WEIR_HTTPCONN_LINGER /* we have ended, the peer has not */
 };
 
+/* The queue that a connection stands in. */
+enum weir_httpconn_queue {
+    WEIR_HTTPCONN_NOWHERE,
+    WEIR_HTTPCONN_STARVED, /* waits for zbufs */
+    WEIR_HTTPCONN_YIELDED, /* has had its turn, and more requests */
+    WEIR_HTTPCONN_QUEUES
+};
+
 struct weir_httpconn {
     weir_id id;
     enum weir_httpconn_state state;
-    uint32_t next, prev;  /* of the free list; of the queue of the starved */
-    bool starved;         /* in that queue: waits for zbufs */
+    enum weir_httpconn_queue queue;
+    uint32_t next, prev;  /* of the free list; of its queue */
     uint64_t deadline_us; /* a request is overdue, or a reply is to be looked at */
     uint64_t moved_us;    /* of a reply: the last byte written or seen to be acknowledged */
     uint64_t pos, end;    /* of the file: the next byte to write, and where to stop */
@@ -58,7 +69,9 @@ struct weir_site {
     uint32_t conns, top; /* places; those below top have been used */
     uint32_t live;
     uint32_t free_head;
-    uint32_t starved_head, starved_tail;
+    struct {
+        uint32_t head, tail; /* UINT32_MAX: empty */
+    } queue[WEIR_HTTPCONN_QUEUES];
     int ahead;             /* pieces a connection holds at most */
     uint64_t share_bytes;  /* of all zbufs for files: what the connections' queues may hold together */
     uint32_t sndbuf_bytes; /* of a connection that has all of it for itself */
@@ -78,8 +91,18 @@ void weir_site_close(struct weir_site *);
 /* Deals with one event of weir_poll, of any kind. */
 void weir_site_event(struct weir_site *, const struct weir_event *);
 
-/* Lets the connections that wait for zbufs try again, the first come first. */
+/* Gives another turn to each connection that had its turn and has more requests. To be called before the
+ * events of a poll are dealt with. */
+void weir_site_resume(struct weir_site *);
+
+/* Lets the connections that wait for zbufs try again, the first come first. To be called after them. */
 void weir_site_retry(struct weir_site *);
+
+/* Whether the next poll may not sleep: somebody is to be resumed. */
+bool weir_site_busy(const struct weir_site *);
+
+/* Whether somebody waits for zbufs. */
+bool weir_site_starved(const struct weir_site *);
 
 /* Ends what is overdue. To be called about once a second. */
 void weir_site_sweep(struct weir_site *);

@@ -136,6 +136,7 @@ static void serve_round(void)
     int n = weir_poll(world.server.w, event, 16, 0);
     world.site.now_us = world.sim.now_us;
     world.site.wall_ns = INT64_C(2000000000) * 1000000000;
+    weir_site_resume(&world.site);
     for (int i = 0; i < n; i++)
         weir_site_event(&world.site, &event[i]);
     weir_site_retry(&world.site);
@@ -188,6 +189,7 @@ static void turn(void)
     weir_next(world.server.w, &a);
     weir_next(world.visitor.w, &b);
     uint64_t next = (uint64_t)(a < b ? a : b);
+    if (weir_site_busy(&world.site)) next = world.sim.now_us + 50; /* a round takes time */
     uint64_t most = world.sim.now_us + 1000000;
     next = next < most ? next : most;
     if (next > world.sim.now_us) world.sim.now_us = next;
@@ -252,6 +254,53 @@ static void pipelined(void **state)
     assert_int_equal(world.site.live, 0);
 }
 
+/* Requests that lie in the queue by the hundred are answered in turns, and another client has its own between
+ * them. */
+static void takes_turns(void **state)
+{
+    static const char one[] = "GET /none HTTP/1.1\r\nHost: a\r\n\r\n";
+    enum { REQUESTS = 300 };
+    static char many[REQUESTS * sizeof(one)];
+    uint64_t before = 0;
+    (void)state;
+    for (size_t i = 0; i < REQUESTS; i++)
+        memcpy(many + i * (sizeof(one) - 1), one, sizeof(one));
+    struct client *c = ask(0, many);
+    struct client *other = ask(1, "GET /a.txt HTTP/1.0\r\n\r\n");
+    for (int i = 0; i < PATIENCE && other->out_bytes == 0; i++) {
+        turn();
+        assert_in_range(world.site.requests - before, 0, WEIR_HTTPCONN_TURN + 1);
+        before = world.site.requests;
+    }
+    assert_in_range(before, 1, REQUESTS / 2);
+    until_ended(other);
+    expect(other, 0, "200", "hello", 5);
+    for (int i = 0; i < PATIENCE && world.site.requests < REQUESTS + 1; i++)
+        turn();
+    for (int i = 0; i < 100; i++)
+        turn();
+    size_t at = 0;
+    for (int i = 0; i < REQUESTS; i++)
+        at = expect(c, at, "404", "404 Not Found\n", 14);
+    assert_int_equal(at, c->out_bytes);
+}
+
+/* One whose turn is over goes while it stands in the queue. */
+static void yielded_and_gone(void **state)
+{
+    static char many[100 * 31 + 1];
+    (void)state;
+    for (size_t i = 0; i < 100; i++)
+        memcpy(many + i * 31, "GET /n HTTP/1.1\r\nHost: abcd\r\n\r\n", 32);
+    ask(0, many);
+    for (int i = 0; i < PATIENCE && !weir_site_busy(&world.site); i++)
+        turn();
+    assert_true(weir_site_busy(&world.site));
+    weir_site_close(&world.site);
+    assert_false(weir_site_busy(&world.site));
+    assert_int_equal(weir_site_open(&world.site, world.server.w, &world.server.conf, world.root), 0);
+}
+
 /* Two thirds of the server's buffers are less than one file: some of the twelve must starve, and all get
  * theirs. */
 static void many_in_little_memory(void **state)
@@ -285,14 +334,14 @@ static void starved(void **state)
     while (world.sim.now_us < 2 * WEIR_HTTPCONN_STALL_US)
         turn();
     for (int i = 0; i < 3; i++)
-        assert_true(world.site.conn[i].starved && world.site.conn[i].n_ahead == 0);
+        assert_true(world.site.conn[i].queue == WEIR_HTTPCONN_STARVED && world.site.conn[i].n_ahead == 0);
     while (n > 0)
         assert_int_equal(weir_zfree(world.server.w, held[--n]), 0);
     for (int i = 0; i < 3; i++) {
         until_ended(&world.client[i]);
         assert_int_equal(expect(&world.client[i], 0, "200", big, BIG_BYTES), world.client[i].out_bytes);
     }
-    assert_int_equal(world.site.starved_head, UINT32_MAX);
+    assert_false(weir_site_starved(&world.site));
 }
 
 /* One that reads nothing holds what it has, and is reset when nothing has moved for a minute. The others go
@@ -409,6 +458,8 @@ int main(void)
     big = content;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(pipelined, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(takes_turns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(yielded_and_gone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_in_little_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(starved, set_up, tear_down),
         cmocka_unit_test_setup_teardown(stalled, set_up, tear_down),

@@ -17,7 +17,11 @@
     X(chunk_misses, "pieces of files read into zbufs")                                                       \
     X(file_calls, "system calls for files")                                                                  \
     X(device_calls, "system calls of the device")                                                            \
-    X(system_calls, "system calls for files, device and sleeping")
+    X(system_calls, "system calls for files, device and sleeping")                                           \
+    X(fault_lost, "frames lost by --fault, both directions")                                                 \
+    X(fault_reordered, "frames held back by --fault until others had passed")                                \
+    X(fault_duplicated, "frames doubled by --fault")                                                         \
+    X(fault_corrupted, "frames of which --fault has flipped a bit")
 
 struct weir_ledger {
     struct weir_stats stats;

@@ -19,6 +19,8 @@ static struct weir_ledger sample(void)
     l.stats.zclasses = 1;
     l.stats.zclass[0] = (struct weir_zclass_stats){.bytes = 2048, .count = 10, .free = 9, .low = 3};
     l.file_bytes_copied = 5;
+    l.fault_lost = 4;
+    l.fault_duplicated = 6;
     return l;
 }
 
@@ -39,6 +41,10 @@ static void json(void **state)
     json_t *o = weir_ledger_json(&l);
     assert_int_equal(value(o, "tx_bytes_ref"), INT64_C(1) << 40);
     assert_int_equal(value(o, "file_bytes_copied"), 5);
+    assert_int_equal(value(o, "fault_lost"), 4);
+    assert_int_equal(value(o, "fault_reordered"), 0);
+    assert_int_equal(value(o, "fault_duplicated"), 6);
+    assert_int_equal(value(o, "fault_corrupted"), 0);
     assert_int_equal(value(o, "frames"), 3);
     assert_int_equal(value(o, "mean_frame_bytes"), 33);
     for (size_t i = 0; i < sizeof(zero) / sizeof(zero[0]); i++)
@@ -63,6 +69,8 @@ static void table(void **state)
     assert_non_null(strstr(text, "tx_bytes_ref              1099511627776  "));
     assert_non_null(strstr(text, "retransmits "));
     assert_null(strstr(text, "keepalives "));
+    assert_non_null(strstr(text, "fault_lost                            4  "));
+    assert_null(strstr(text, "fault_reordered "));
     assert_non_null(strstr(text, weir_drop_text(WEIR_DROP_TCP_CSUM)));
     free(text);
 }

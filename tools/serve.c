@@ -119,8 +119,8 @@ static void tell_ready(const struct server *v)
 static int64_t nearest(const struct server *v, uint64_t sweep_us)
 {
     uint64_t at = v->end_us < sweep_us ? v->end_us : sweep_us;
-    if (v->site.starved_head != UINT32_MAX && v->site.now_us + STARVED_US < at)
-        at = v->site.now_us + STARVED_US;
+    if (weir_site_busy(&v->site)) return 0;
+    if (weir_site_starved(&v->site) && v->site.now_us + STARVED_US < at) at = v->site.now_us + STARVED_US;
     return at > v->site.now_us ? (int64_t)(at - v->site.now_us) : 0;
 }
 
@@ -136,6 +136,7 @@ static int loop(struct server *v)
         look_at_clocks(v);
         if (n < 0) return n;
         if (v->b.tap.dev.error[0] != '\0') return WEIR_ENODEV;
+        weir_site_resume(&v->site);
         for (int i = 0; i < n; i++)
             weir_site_event(&v->site, &event[i]);
         weir_site_retry(&v->site);
@@ -160,6 +161,10 @@ static void fill_ledger(const struct server *v, struct weir_ledger *l)
     l->file_calls = s->calls + s->cache.calls;
     l->device_calls = v->b.tap.dev.calls_in + v->b.tap.dev.calls_out;
     l->system_calls = l->file_calls + l->device_calls + l->stats.waits;
+    l->fault_lost = v->b.fault.lost;
+    l->fault_reordered = v->b.fault.reordered;
+    l->fault_duplicated = v->b.fault.doubled;
+    l->fault_corrupted = v->b.fault.corrupted;
 }
 
 static void close_server(struct server *v, struct weir_ledger *l)

@@ -36,6 +36,16 @@ struct weir_zclass {
     uint32_t count;
 };
 
+/* What receive windows promise. */
+enum weir_window {
+    WEIR_WINDOW_SHARED =
+        0, /* more than there may be memory for, as on servers: connections are rarely all busy.
+              What finds none is dropped before it is acknowledged, and the ladder cuts windows */
+    WEIR_WINDOW_STRICT =
+        1 /* nothing that there is no memory for: the plan has segments for every connection's
+             receive buffer, in the worst way that a peer can fill it, or refuses */
+};
+
 struct weir_config {
     const struct weir_plat *plat; /* must be set before weir_start; weir_plan does not need it */
 
@@ -59,6 +69,10 @@ struct weir_config {
     uint32_t ooo_conn;     /* out-of-order pieces of one connection, 0 to 65,535 */
     uint32_t
         app_hold_bytes; /* received bytes lent to the application by all connections, at least rcvbuf_bytes */
+
+    uint32_t window;         /* enum weir_window */
+    uint32_t reset_after_ms; /* on the ladder's last rung for so long: the stuck connection that pins most is
+                                reset, and one more each time that passes again; 0: never; up to 86,400,000 */
 
     /* Network */
     uint32_t ifaces;      /* 1 to WEIR_IFACES_MAX */

@@ -49,6 +49,8 @@ extern "C" {
     X(TCP_SYN, "tcp_syn", "TCP SYN on a synchronised connection (challenged)")                               \
     X(TCP_OPTIONS, "tcp_options", "TCP options malformed")                                                   \
     X(TCP_AFTER_CLOSE, "tcp_after_close", "TCP data after the application closed")                           \
+    X(TCP_OOO_SHORT, "tcp_ooo_short", "TCP out-of-order data while memory is short")                         \
+    X(TCP_REFUSED, "tcp_refused", "TCP connection request while memory is short")                            \
     X(TCP_DUPLICATE, "tcp_duplicate", "TCP payload received already")                                        \
     X(TCP_OOO_LIMIT, "tcp_ooo_limit", "TCP out-of-order data beyond its bound")                              \
     X(NO_ZBUF, "no_zbuf", "payload dropped, no zbuf to replace the one that it lies in")                     \
@@ -71,6 +73,27 @@ enum weir_drop {
 /* The name in lower case ("tcp_csum") and the text of a reason; "?" beyond the table. Any context. */
 const char *weir_drop_name(enum weir_drop);
 const char *weir_drop_text(enum weir_drop);
+
+/* The ladder: what Weir does as the memory that received data needs runs short, each rung beside those below
+ * it. A rung is left at a better level than the one at which it was reached; docs/memory.md has the levels.
+ * X(name, name in lower case, text). */
+#define WEIR_RUNG_MAP(X)                                                                                     \
+    X(NONE, "none", "memory is not short")                                                                   \
+    X(WINDOWS, "windows", "receive windows are told smaller, also than was promised before")                 \
+    X(OOO, "ooo", "data out of order is dropped")                                                            \
+    X(COPY, "copy", "small slices are copied out of the large segments that they pin")                       \
+    X(REFUSE, "refuse", "new connections are refused, windows shut; in the end one that is stuck is reset")
+
+enum weir_rung {
+#define WEIR_RUNG_ENUM(name, lower, text) WEIR_RUNG_##name,
+    WEIR_RUNG_MAP(WEIR_RUNG_ENUM)
+#undef WEIR_RUNG_ENUM
+        WEIR_RUNGS
+};
+
+/* The name in lower case ("windows") and the text of a rung; "?" beyond the table. Any context. */
+const char *weir_rung_name(enum weir_rung);
+const char *weir_rung_text(enum weir_rung);
 
 /* X(name, text), each a uint64_t of struct weir_stats. */
 #define WEIR_STATS_MAP(X)                                                                                    \
@@ -108,6 +131,10 @@ const char *weir_drop_text(enum weir_drop);
     X(gives, "releases from other threads")                                                                  \
     X(gives_excess, "releases from other threads beyond the application's references")                       \
     X(window_shut, "times a receive window closed")                                                          \
+    X(windows_cut, "windows told smaller because memory was short")                                          \
+    X(ooo_dropped, "bytes out of order that were dropped because memory was short")                          \
+    X(slices_copied, "bytes copied out of segments that they pinned while memory was short")                 \
+    X(ladder_resets, "connections reset because memory was short for config.reset_after_ms")                 \
     X(polls, "calls of weir_poll")                                                                           \
     X(waits, "sleeps in weir_poll")
 
@@ -126,6 +153,8 @@ struct weir_stats {
     uint32_t timewait_live;
     uint32_t pbufs_live, pbufs_peak;
     uint32_t txrecs_live, txrecs_peak;
+    uint32_t rung;              /* enum weir_rung, now */
+    uint64_t rungs[WEIR_RUNGS]; /* how often each was reached from below; rungs[0] stays 0 */
     uint32_t zclasses;
     struct weir_zclass_stats zclass[WEIR_ZCLASSES_MAX];
 };

@@ -79,14 +79,15 @@ enum weir_opt {
 };
 
 enum weir_ev {
-    WEIR_EV_ACCEPT = 1,  /* a listener has a connection to accept */
-    WEIR_EV_OPEN = 2,    /* weir_connect succeeded */
-    WEIR_EV_READ = 4,    /* bytes, or the end of the stream */
-    WEIR_EV_WRITE = 8,   /* a write that was cut short can go on */
-    WEIR_EV_SENT = 16,   /* everything written is acknowledged, FIN included if there was one */
-    WEIR_EV_ERROR = 32,  /* the connection has failed; weir_info tells the reason, weir_close ends it */
-    WEIR_EV_CLOSED = 64, /* both directions have ended in order; the id is valid until weir_close */
-    WEIR_EV_MEMORY = 128 /* id 0: the zbufs waited for can be had */
+    WEIR_EV_ACCEPT = 1,    /* a listener has a connection to accept */
+    WEIR_EV_OPEN = 2,      /* weir_connect succeeded */
+    WEIR_EV_READ = 4,      /* bytes, or the end of the stream */
+    WEIR_EV_WRITE = 8,     /* a write that was cut short can go on */
+    WEIR_EV_SENT = 16,     /* everything written is acknowledged, FIN included if there was one */
+    WEIR_EV_ERROR = 32,    /* the connection has failed; weir_info tells the reason, weir_close ends it */
+    WEIR_EV_CLOSED = 64,   /* both directions have ended in order; the id is valid until weir_close */
+    WEIR_EV_MEMORY = 128,  /* id 0: the zbufs waited for can be had; user: mask of their classes */
+    WEIR_EV_PRESSURE = 256 /* id 0: the ladder has another rung; user: enum weir_rung. Nothing need be done */
 };
 
 struct weir_event {
@@ -169,8 +170,13 @@ int weir_poll(struct weir *, struct weir_event *, int n, int64_t timeout_us);
 /* Sends now what weir_poll would send at its end: for an application that wrote and will not poll soon. 0. */
 int weir_flush(struct weir *);
 
-/* For a foreign loop: *next_us gets the time (of the plat's clock) at which weir_poll must be called even if
- * nothing becomes readable, INT64_MAX: never. Returns the number of devices that can be watched. */
+/* For a foreign loop, which calls it last before each sleep of its own, and weir_poll with timeout 0 after
+ * it: *next_us gets the time (of the plat's clock) at which weir_poll must be called even if nothing becomes
+ * readable, INT64_MAX: never; a time that has come: do not sleep. From this call to the next weir_poll every
+ * weir_zgive and weir_wake calls the plat's wake, which ends the sleep if it is the plat's own to end: under
+ * Linux the loop watches weir_linux.epoll_fd, which is readable when a device or a wake wants a poll, and no
+ * longer after it. A call of weir_poll that follows costs one plat wait of no length. Returns the number of
+ * devices that can be watched. */
 int weir_next(struct weir *, int64_t *next_us);
 
 /* (*) Ends the owner's sleep in weir_poll. */

@@ -1,4 +1,4 @@
-/* names.c: names and texts of drop reasons and TCP states, from their tables. */
+/* names.c: names and texts of drop reasons, rungs and TCP states, from their tables. */
 #include "weir/stats.h"
 #include "weir/weir.h"
 
@@ -12,6 +12,18 @@ static const char *const drop_texts[WEIR_DROPS] = {
 #define WEIR_DROP_TEXT(name, lower, text) text,
     WEIR_DROP_MAP(WEIR_DROP_TEXT)
 #undef WEIR_DROP_TEXT
+};
+
+static const char *const rung_names[WEIR_RUNGS] = {
+#define WEIR_RUNG_NAME(name, lower, text) lower,
+    WEIR_RUNG_MAP(WEIR_RUNG_NAME)
+#undef WEIR_RUNG_NAME
+};
+
+static const char *const rung_texts[WEIR_RUNGS] = {
+#define WEIR_RUNG_TEXT(name, lower, text) text,
+    WEIR_RUNG_MAP(WEIR_RUNG_TEXT)
+#undef WEIR_RUNG_TEXT
 };
 
 static const char *const state_names[] = {
@@ -30,6 +42,16 @@ const char *weir_drop_name(enum weir_drop why)
 const char *weir_drop_text(enum weir_drop why)
 {
     return (unsigned)why < WEIR_DROPS ? drop_texts[why] : "?";
+}
+
+const char *weir_rung_name(enum weir_rung rung)
+{
+    return (unsigned)rung < WEIR_RUNGS ? rung_names[rung] : "?";
+}
+
+const char *weir_rung_text(enum weir_rung rung)
+{
+    return (unsigned)rung < WEIR_RUNGS ? rung_texts[rung] : "?";
 }
 
 const char *weir_tcp_state_name(enum weir_tcp_state state)

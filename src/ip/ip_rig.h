@@ -73,7 +73,7 @@ static inline int rig_open(void **state)
     g.d[1].dev.caps.link = WEIR_LINK_RAW_IP;
     memcpy(g.ip.ifc[0].mac, mac, 6);
     weir_neigh_init(&g.ip.ifc[0].neigh, &g.ip.ifc[0].txq, &g.f.z, &g.f.stats, &key, g.entry, RIG_ENTRIES,
-                    g.bucket, g.wait, RIG_QUEUE, mac, RIG_OUR_IP);
+                    g.bucket, g.wait, RIG_QUEUE, mac, RIG_OUR_IP, 0xffffff00);
     return 0;
 }
 

@@ -24,7 +24,7 @@
 #define WEIR_NEIGH_STALE_MS     600000u /* unused for so long: forgotten */
 #define WEIR_NEIGH_FAILED_MS    1000u   /* how long a failure is remembered */
 #define WEIR_NEIGH_ROOM_MS                                                                                   \
-    10u /* until the next attempt when the device or the pool had no room for a request */
+    10u /* after which a sleeper tries again when the device or the pool had no room for a request */
 #define WEIR_NEIGH_TICK_MAX 32u /* entries that one tick handles */
 #define WEIR_NEIGH_LOOK_MAX 64u /* entries of a state that are compared to find the one to replace */
 
@@ -46,7 +46,8 @@ struct weir_neigh_entry {
     uint32_t used_ms;        /* last use */
     uint8_t mac[6];
     uint8_t state, tries;
-    uint8_t queued; /* datagrams waiting */
+    uint8_t queued;  /* datagrams waiting */
+    uint8_t put_off; /* 1: its request had no header block or room, and is to go out when there is some */
 };
 
 /* Entries of one state in the order of when_ms. */
@@ -75,7 +76,7 @@ struct weir_neigh {
     uint32_t order;
     uint32_t hit; /* entry + 1 that was found last */
     struct weir_neigh_list list[WEIR_NEIGH_STATES];
-    uint32_t ip; /* our own address, number */
+    uint32_t ip, mask; /* our own address and its subnet's mask, numbers */
     uint8_t mac[6];
     uint32_t resolved; /* grows whenever an entry becomes usable or fails: those who wait try again */
 };
@@ -88,12 +89,13 @@ struct weir_neigh {
 void weir_neigh_init(struct weir_neigh *, struct weir_txq *, struct weir_zpool *, struct weir_stats *,
                      const struct weir_sipkey *, struct weir_neigh_entry *, uint32_t entries,
                      uint32_t *bucket, struct weir_neigh_wait *, uint32_t queue_max, const uint8_t mac[6],
-                     uint32_t ip);
+                     uint32_t ip, uint32_t mask);
 
 /* The Ethernet address of a neighbour on this link. OK and mac[6]; WAIT_NEIGH: a request is out (sent now if
- * none was lately; without a header block or room it goes out on a later tick); NO_NEIGH: it did not answer
- * lately. When the table is full an old entry is replaced (weir_neigh_make says which), but not one that was
- * asked less than WEIR_NEIGH_KEEP_MS ago: WAIT_NEIGH then, without a request. Constant time. */
+ * none was lately; without a header block or room it goes out on the first tick that finds both); NO_NEIGH:
+ * it did not answer lately. When the table is full an old entry is replaced (weir_neigh_make says which), but
+ * not one that was asked less than WEIR_NEIGH_KEEP_MS ago: WAIT_NEIGH then, without a request. Constant time.
+ */
 enum weir_send weir_neigh_resolve(struct weir_neigh *, uint32_t ip, uint32_t now_ms, uint8_t mac[6]);
 
 /* Keeps a datagram (at most 4 pieces; the Ethernet header's place is in front and unfilled) until ip answers.
@@ -105,14 +107,16 @@ void weir_neigh_queue(struct weir_neigh *, uint32_t ip, const struct weir_frame 
 /* An ARP packet that arrived: p[0..n) behind the Ethernet header. Answers requests for our address. The
  * answer that we asked for makes the neighbour reachable; another packet from a known neighbour makes it
  * stale if it brings a new address; a request to us makes a new, stale entry (RFC 826); anything else makes
- * none. Malformed packets and such whose sender is a group address, our own, 0, or a broadcast are dropped
- * and counted; but a probe of our address (sender 0, RFC 5227) is answered, and nothing learnt. */
+ * none. Malformed packets and such whose sender is a group address, our own, 0, a broadcast, or the subnet's
+ * own address are dropped and counted; but a probe of our address (sender 0, RFC 5227) is answered, and
+ * nothing learnt. */
 enum weir_verdict weir_neigh_input(struct weir_neigh *, const uint8_t *p, uint32_t n, uint32_t now_ms);
 
 /* TCP made progress with this neighbour: it is reachable (RFC 4861 7.3.1). */
 void weir_neigh_confirm(struct weir_neigh *, uint32_t ip, uint32_t now_ms);
 
-/* Ages and asks again: handles at most WEIR_NEIGH_TICK_MAX entries; call it on every poll, it returns at once
+/* Ages and asks again, first for those whose request found no header block or room, if there is some now:
+ * handles at most WEIR_NEIGH_TICK_MAX entries of either; call it on every poll, it returns at once
  * when nothing is due. Returns the time of the next call that is needed, false: none. */
 bool weir_neigh_tick(struct weir_neigh *, uint32_t now_ms, uint32_t *next_ms);
 

@@ -42,7 +42,7 @@ static enum weir_send send_arp(struct weir_neigh *n, const struct weir_arp *a, c
     return WEIR_SEND_OK;
 }
 
-/* Asks for an entry in INCOMPLETE or PROBE; where there is no room, soon again. */
+/* Asks for an entry in INCOMPLETE or PROBE; where there is no block or room, as soon as there is. */
 static void ask(struct weir_neigh *n, struct weir_neigh_entry *e, uint32_t now_ms)
 {
     struct weir_arp a = {.op = WEIR_ARP_REQUEST, .spa = n->ip, .tpa = e->ip};
@@ -128,13 +128,20 @@ static enum weir_verdict dropped(struct weir_neigh *n, enum weir_drop why)
     return WEIR_V_DROP;
 }
 
+/* The subnet's own address and its broadcast: a neighbour of that name would draw what is meant for all. */
+static bool no_host(const struct weir_neigh *n, uint32_t ip)
+{
+    uint32_t host = ip & ~n->mask;
+    return ((ip ^ n->ip) & n->mask) == 0 && (host == 0 || host == ~n->mask);
+}
+
 /* Whether no station could have sent this. Somebody else with our address is here, too: the conflict shows in
  * the count. */
 static bool sender_bad(const struct weir_neigh *n, const struct weir_arp *a)
 {
     if (weir_mac_is_group(a->sha) || memcmp(a->sha, mac_none, sizeof(a->sha)) == 0) return true;
     if (memcmp(a->sha, n->mac, sizeof(a->sha)) == 0) return true;
-    return a->spa == n->ip || a->spa >= GROUPS_FROM;
+    return a->spa == n->ip || a->spa >= GROUPS_FROM || no_host(n, a->spa);
 }
 
 enum weir_verdict weir_neigh_input(struct weir_neigh *n, const uint8_t *p, uint32_t bytes, uint32_t now_ms)
@@ -189,8 +196,29 @@ static struct weir_neigh_entry *soonest(const struct weir_neigh *n)
     return best;
 }
 
+static bool can_ask(const struct weir_neigh *n)
+{
+    return weir_txq_room(n->txq, 1) && weir_zpool_can(n->z, 0, WEIR_TAKE_CONTROL, 1);
+}
+
+/* Requests that found no block or room, which stand at the front of their lists: now, if there is some. */
+static void ask_put_off(struct weir_neigh *n, uint32_t now_ms)
+{
+    static const uint8_t asking[] = {WEIR_NEIGH_INCOMPLETE, WEIR_NEIGH_PROBE};
+    uint32_t done = 0;
+    for (uint32_t i = 0; i < sizeof(asking); i++) {
+        const struct weir_neigh_list *l = &n->list[asking[i]];
+        for (; l->first != 0 && done < WEIR_NEIGH_TICK_MAX; done++) {
+            struct weir_neigh_entry *e = weir_neigh_at(n, l->first);
+            if (!e->put_off || !can_ask(n)) break;
+            ask(n, e, now_ms);
+        }
+    }
+}
+
 bool weir_neigh_tick(struct weir_neigh *n, uint32_t now_ms, uint32_t *next_ms)
 {
+    ask_put_off(n, now_ms);
     struct weir_neigh_entry *e = soonest(n);
     for (uint32_t done = 0; e != NULL && weir_seq_leq(e->when_ms, now_ms) && done < WEIR_NEIGH_TICK_MAX;
          done++) {

@@ -48,7 +48,7 @@ static inline void open_rig(uint32_t entries)
     rig_dev_init(&r.d);
     weir_txq_init(&r.q, &r.d.dev, &r.f.z, &r.f.stats, r.arrays.frame, r.arrays.piece, RIG_BURST);
     weir_neigh_init(&r.n, &r.q, &r.f.z, &r.f.stats, &key, r.entry, entries, r.bucket, r.wait, QUEUE, our_mac,
-                    OUR_IP);
+                    OUR_IP, 0xffffff00);
     r.now = UINT32_MAX - 5000;
 }
 

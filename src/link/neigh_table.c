@@ -10,7 +10,8 @@
  *     free             -> e2 -> e4
  *
  * Invariants: free + sum(list[s].n) = entries; an entry's queued = waiting datagrams that name it; a state's
- * list is sorted but for entries that were put off (no room for their requests), which are at its front.
+ * list is sorted but for entries that were put off (no block or room for their requests), which are at its
+ * front.
  *
  * The hash is keyed, because peers choose their addresses. Who may fill the table: our own attempts to send,
  * which spoofed requests cause, too. So unanswered entries replace one another as soon as they are half of
@@ -37,7 +38,7 @@ static void free_put(struct weir_neigh *n, struct weir_neigh_entry *e)
 void weir_neigh_init(struct weir_neigh *n, struct weir_txq *txq, struct weir_zpool *z,
                      struct weir_stats *stats, const struct weir_sipkey *key, struct weir_neigh_entry *entry,
                      uint32_t entries, uint32_t *bucket, struct weir_neigh_wait *wait, uint32_t queue_max,
-                     const uint8_t mac[6], uint32_t ip)
+                     const uint8_t mac[6], uint32_t ip, uint32_t mask)
 {
     memset(n, 0, sizeof(*n));
     n->txq = txq;
@@ -52,6 +53,7 @@ void weir_neigh_init(struct weir_neigh *n, struct weir_txq *txq, struct weir_zpo
     n->queue_max = queue_max;
     n->waits = WEIR_NEIGH_WAITS(queue_max);
     n->ip = ip;
+    n->mask = mask;
     memcpy(n->mac, mac, sizeof(n->mac));
     memset(bucket, 0, ((size_t)n->hash_mask + 1) * sizeof(*bucket));
     for (uint32_t i = 0; i < n->waits; i++)
@@ -99,6 +101,7 @@ void weir_neigh_move(struct weir_neigh *n, struct weir_neigh_entry *e, enum weir
     struct weir_neigh_list *l = &n->list[state];
     uint32_t number = weir_neigh_number(n, e);
     e->state = (uint8_t)state;
+    e->put_off = 0;
     e->when_ms = when_ms;
     e->before = l->last;
     if (l->last != 0)
@@ -114,6 +117,7 @@ void weir_neigh_put_off(struct weir_neigh *n, struct weir_neigh_entry *e, uint32
     struct weir_neigh_list *l = &n->list[e->state];
     uint32_t number = weir_neigh_number(n, e);
     list_remove(n, e);
+    e->put_off = 1;
     e->when_ms = when_ms;
     e->behind = l->first;
     if (l->first != 0)

@@ -215,11 +215,13 @@ static void refuses_impossible_senders(void **state)
     assert_int_equal(input_own(WEIR_ARP_REQUEST, 0xffffffff, OUR_IP), WEIR_V_DROP);
     assert_int_equal(input_own(WEIR_ARP_REPLY, 0, OUR_IP), WEIR_V_DROP);
     assert_int_equal(input_own(WEIR_ARP_REQUEST, 0, PEER), WEIR_V_DROP);
+    assert_int_equal(input_own(WEIR_ARP_REQUEST, 0x0a0900ff, OUR_IP), WEIR_V_DROP); /* broadcast */
+    assert_int_equal(input_own(WEIR_ARP_REQUEST, 0x0a090000, OUR_IP), WEIR_V_DROP); /* the network's own */
     assert_int_equal(input(WEIR_ARP_REQUEST, PEER, group, OUR_IP), WEIR_V_DROP);
     assert_int_equal(input(WEIR_ARP_REQUEST, PEER, mac_all, OUR_IP), WEIR_V_DROP);
     assert_int_equal(input(WEIR_ARP_REQUEST, PEER, zero, OUR_IP), WEIR_V_DROP);
     assert_int_equal(input(WEIR_ARP_REQUEST, PEER, our_mac, OUR_IP), WEIR_V_DROP);
-    assert_int_equal(drops(WEIR_DROP_ARP_BAD), 10);
+    assert_int_equal(drops(WEIR_DROP_ARP_BAD), 12);
     assert_int_equal(sent(), 0);
 }
 
@@ -248,8 +250,7 @@ static void without_room_asks_soon_again(void **state)
     assert_int_equal(state_of(PEER + 2), WEIR_NEIGH_INCOMPLETE);
     assert_int_equal(input_own(WEIR_ARP_REQUEST, PEER, OUR_IP), WEIR_V_DONE);
     assert_int_equal(drops(WEIR_DROP_TX_REFUSED), 1);
-    r.d.room = 1000;
-    r.now += WEIR_NEIGH_ROOM_MS;
+    r.d.room = 1000; /* and on the next tick, at once */
     assert_true(tick(&next));
     assert_int_equal(sent(), 3);
     assert_int_equal(next, r.now + WEIR_NEIGH_RETRY_MS);
@@ -269,9 +270,31 @@ static void without_a_block_asks_soon_again(void **state)
     assert_int_equal(sent(), 0);
     while (n > 0)
         weir_zpool_unref(&r.f.z, all[--n], WEIR_OWNER_TXWAIT);
-    r.now += WEIR_NEIGH_ROOM_MS;
     assert_true(tick(&next));
     assert_int_equal(sent(), 1);
+}
+
+/* The tick that a stalled pass makes must not look like work to whoever counts refused takes, and asks for no
+ * more than its bound once there is room. */
+static void those_put_off_are_asked_in_bounds(void **state)
+{
+    (void)state;
+    uint32_t next;
+    r.d.room = 0;
+    r.room_lacked = true;
+    for (uint32_t i = 0; i < BIG; i++)
+        assert_int_equal(resolve(0x0a090100 + i), WEIR_SEND_WAIT_NEIGH);
+    uint64_t pressure = r.f.stats.pressure;
+    for (uint32_t i = 0; i < 100; i++)
+        assert_true(tick(&next));
+    assert_int_equal(r.f.stats.pressure, pressure);
+    assert_int_equal(next, r.now + WEIR_NEIGH_ROOM_MS); /* else a sleeper would not sleep */
+    r.d.room = 1000;
+    assert_true(tick(&next));
+    assert_int_equal(sent(), WEIR_NEIGH_TICK_MAX);
+    assert_true(tick(&next));
+    assert_int_equal(sent(), BIG);
+    assert_int_equal(next, r.now + WEIR_NEIGH_RETRY_MS);
 }
 
 static void replaces_the_oldest_unused(void **state)
@@ -441,6 +464,7 @@ int main(void)
         SMALL(answers_an_address_probe),
         SMALL(without_room_asks_soon_again),
         SMALL(without_a_block_asks_soon_again),
+        LARGE(those_put_off_are_asked_in_bounds),
         SMALL(replaces_the_oldest_unused),
         SMALL(replaces_stale_before_reachable),
         SMALL(the_unanswered_take_half_the_table),

@@ -11,6 +11,7 @@
 
 #include "mem/cells.h"
 #include "mem/zpool.h"
+#include "pkt/press.h"
 #include "weir/netdev.h"
 
 struct weir_pbuf {
@@ -31,6 +32,7 @@ struct weir_pktmem {
     uint32_t share;           /* descriptors that sending and receiving each leave to the other, 0: none */
     uint32_t conns,
         senders; /* connections there can be, and those of them that hold descriptors of `to_send` */
+    struct weir_press press; /* how short all of this is */
     struct weir_stats *stats;
 };
 

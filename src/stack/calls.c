@@ -90,6 +90,7 @@ void weir_stats(const struct weir *w, struct weir_stats *out)
     out->pbufs_peak = w->tcp.mem.pbufs.peak;
     out->txrecs_live = w->tcp.mem.txrecs.used;
     out->txrecs_peak = w->tcp.mem.txrecs.peak;
+    out->rung = w->tcp.mem.press.rung;
     out->zclasses = w->z.classes;
     for (uint32_t i = 0; i < w->z.classes; i++)
         out->zclass[i] = (struct weir_zclass_stats){w->z.cls[i].bytes, w->z.cls[i].count, w->z.cls[i].free,

@@ -34,6 +34,8 @@ static const struct range ranges[] = {
     OPTION(ooo_conn, 0, 65535),
     OPTION_REACHES(app_hold_bytes, 2048, 0xffffffff, rcvbuf_bytes,
                    "below rcvbuf_bytes, so one full receive buffer could not be lent"),
+    OPTION(window, WEIR_WINDOW_SHARED, WEIR_WINDOW_STRICT),
+    OPTION(reset_after_ms, 0, 86400000),
     OPTION(ifaces, 1, WEIR_IFACES_MAX),
     OPTION(neighbours, 2, 65536),
     OPTION(neigh_queue, 0, 16),

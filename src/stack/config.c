@@ -25,6 +25,7 @@ static void fill_times(struct weir_config *c)
     c->keepalive_probes = 9;
     c->challenge_acks = 1000;
     c->icmp_errors = 1000;
+    c->reset_after_ms = 300000;
 }
 
 static void fill_tables(struct weir_config *c, uint64_t mem)

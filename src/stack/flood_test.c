@@ -574,7 +574,9 @@ static void stalled_ones_that_hold_everything(void **state)
     for (unsigned i = 0; i < 3; i++) {
         open_arena(&arena, 0);
         add_slow(&arena, hows[i]);
-        (void)measure_sipping(&arena, hows[i]);
+        struct goodput during = measure_sipping(&arena, hows[i]);
+        printf("beside stalled ones that may hold everything: %llu bytes to the victim, %llu from it\n",
+               (unsigned long long)during.bytes[0], (unsigned long long)during.bytes[1]);
         inside_the_plan(&arena);
         end_slow();
         run(&arena, WARM_US, NULL);

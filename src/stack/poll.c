@@ -3,7 +3,10 @@
  *
  * The sleep. A giver pushes a zbuf on the list, then looks at `sleeping` and wakes; the owner sets
  * `sleeping`, then looks at the list once more. Both touch `sleeping` with a read-modify-write, so one of the
- * two sees the other and no release waits for a sleeper. */
+ * two sees the other and no release waits for a sleeper. weir_next sets it as well, since a foreign loop
+ * sleeps after it; the poll that follows takes a wake away that may have come, or the loop's handle would
+ * stay readable. That costs a wait of no length a round. Rejected: only where a giver says that it has woken.
+ * It says so before it does, and the wake may come after the look. */
 #include "base/bits.h"
 #include "stack/stack.h"
 
@@ -36,15 +39,23 @@ static void flush_all(struct weir *w)
         weir_txq_flush(&w->ip.ifc[i].txq);
 }
 
+static void look_at_memory(struct weir *w)
+{
+    (void)weir_press_update(&w->tcp.mem.press, &w->z, &w->tcp.mem.pbufs);
+}
+
 static void pass(struct weir *w)
 {
     set_time(w);
     w->more = false;
     weir_drain_given(w);
     weir_tcp_unblock(&w->tcp); /* before those that this burst makes dirty: they waited longer */
+    look_at_memory(w);
     weir_rx_all(w);
     weir_tcp_timers(&w->tcp, TIMERS_A_PASS);
     neighbours(w);
+    look_at_memory(w); /* before windows are told */
+    if (weir_tcp_ladder(&w->tcp)) w->more = true;
     weir_tcp_output_all(&w->tcp);
     flush_all(w);
     weir_tcp_memory(&w->tcp);
@@ -54,6 +65,7 @@ static int collect(struct weir *w, struct weir_event *ev, int n)
 {
     int k = 0;
     if (n > 0 && weir_memory_event(w, ev)) k = 1;
+    if (n > k && weir_pressure_event(w, ev + k)) k++;
     return n > k ? k + weir_tcp_events(&w->tcp, ev + k, n - k) : k;
 }
 
@@ -72,6 +84,7 @@ static int next_pass(struct weir *w, int64_t *next_us)
     int handles = 0;
     uint32_t ms;
     if (weir_tcp_next(&w->tcp, &ms)) next = us_of(w, ms);
+    if (weir_tcp_ladder_next(&w->tcp, &ms) && us_of(w, ms) < next) next = us_of(w, ms);
     for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
         struct weir_ifc *ifc = &w->ip.ifc[i];
         if (ifc->ether && weir_neigh_tick(&ifc->neigh, w->ip.now_ms, &ms) && us_of(w, ms) < next)
@@ -89,22 +102,38 @@ static int next_pass(struct weir *w, int64_t *next_us)
 }
 
 /* What a poll would tell, send or carry out at once: events that did not fit or came of a call, a reset that
- * a close has built, given zbufs. */
+ * a close has built. */
 static bool owes(const struct weir *w)
 {
     for (uint32_t i = 0; i < w->ip.n_ifc; i++)
         if (w->ip.ifc[i].txq.n > 0) return true;
-    return weir_tcp_has_events(&w->tcp) || weir_memory_due(w) ||
-           atomic_load_explicit(&w->z.given, memory_order_relaxed) != 0 ||
-           atomic_load_explicit(&w->woken, memory_order_relaxed) != 0;
+    return weir_tcp_has_events(&w->tcp) || weir_memory_due(w) || weir_pressure_due(w) ||
+           weir_tcp_ladder_due(&w->tcp);
+}
+
+/* Before any sleep: from now on givers wake. Whether one came before. */
+static bool lie_down(struct weir *w)
+{
+    (void)atomic_exchange_explicit(&w->sleeping, 1, memory_order_seq_cst);
+    return atomic_load_explicit(&w->z.given, memory_order_seq_cst) != 0 ||
+           atomic_load_explicit(&w->woken, memory_order_seq_cst) != 0;
+}
+
+/* After a foreign loop's sleep. */
+static void get_up(struct weir *w)
+{
+    if (!atomic_load_explicit(&w->sleeping, memory_order_relaxed)) return;
+    atomic_store_explicit(&w->sleeping, 0, memory_order_relaxed);
+    w->plat->wait(w->plat->ctx, 0);
 }
 
 int weir_next(struct weir *w, int64_t *next_us)
 {
     int64_t next;
     int handles = next_pass(w, &next);
-    weir_tcp_memory(&w->tcp); /* what the application gave back since may be what a writer waits for */
-    if (owes(w)) next = (int64_t)w->now_us;
+    weir_tcp_memory(&w->tcp); /* what the application gave back since may be what a writer waits for, */
+    look_at_memory(w);        /* or what keeps windows shut */
+    if (lie_down(w) || owes(w)) next = (int64_t)w->now_us;
     if (next_us) *next_us = next;
     return handles;
 }
@@ -115,9 +144,7 @@ static void sleep_until(struct weir *w, int64_t until)
     int64_t next;
     (void)next_pass(w, &next);
     if (next < until) until = next;
-    (void)atomic_exchange_explicit(&w->sleeping, 1, memory_order_seq_cst);
-    bool due = atomic_load_explicit(&w->z.given, memory_order_seq_cst) != 0 ||
-               atomic_load_explicit(&w->woken, memory_order_seq_cst) != 0;
+    bool due = lie_down(w);
     int64_t now = (int64_t)w->plat->now_us(w->plat->ctx);
     if (!due && until > now) {
         w->stats.waits++;
@@ -130,6 +157,7 @@ int weir_poll(struct weir *w, struct weir_event *ev, int n, int64_t timeout_us)
 {
     if (n < 0 || (n > 0 && !ev)) return WEIR_EINVAL;
     w->stats.polls++;
+    get_up(w);
     int64_t end = timeout_us < 0 ? NEVER : 0;
     for (;;) {
         pass(w);

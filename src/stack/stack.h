@@ -43,7 +43,7 @@ struct weir {
     uint32_t zwait; /* mask of classes that the application waits for */
     bool more;      /* a device had more to give than one burst */
     _Atomic uint32_t
-        sleeping;           /* set before the last look at the list of given zbufs, cleared after the wait */
+        sleeping;           /* set before the last look at the list of given zbufs, cleared after the sleep */
     _Atomic uint32_t woken; /* weir_wake was called */
 };
 
@@ -66,6 +66,9 @@ void weir_drain_given(struct weir *);
 bool weir_memory_due(const struct weir *);
 /* The same; fills it in, and then it is told. */
 bool weir_memory_event(struct weir *, struct weir_event *);
+/* The ladder has another rung than was told. */
+bool weir_pressure_due(const struct weir *);
+bool weir_pressure_event(struct weir *, struct weir_event *);
 /* ---- refs.c ---- */
 typedef void (*weir_ref_fn)(void *ctx, enum weir_owner, const uint8_t *addr, uint32_t bytes);
 /* Every reference of the stack but those that devices hold (POSTED, TXDEV), one call each. */

@@ -144,6 +144,17 @@ static void detach(struct weir *w, struct weir_ifc *ifc)
     ifc->up = 0;
 }
 
+/* What a device takes to receive into is told to the ladder. */
+static bool post_first(struct weir *w, struct weir_ifc *ifc)
+{
+    uint32_t before[WEIR_ZCLASSES_MAX];
+    for (unsigned c = 0; c < w->z.classes; c++)
+        before[c] = w->z.cls[c].free;
+    if (!weir_rx_fill(w, ifc)) return false;
+    weir_press_asked(&w->tcp.mem.press, &w->z, before);
+    return true;
+}
+
 int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifaddr *a)
 {
     struct weir_netdev_env env;
@@ -167,11 +178,11 @@ int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifadd
     if (ifc->ether)
         weir_neigh_init(&ifc->neigh, &ifc->txq, &w->z, &w->stats, &w->neigh_key, w->mem[i].neigh,
                         w->conf.neighbours, w->mem[i].neigh_bucket, w->mem[i].neigh_wait, w->conf.neigh_queue,
-                        ifc->mac, ifc->addr);
+                        ifc->mac, ifc->addr, ifc->mask);
     int handle = dev->ops->wait_handle(dev);
     if (!caps_ok(&dev->caps))
         r = WEIR_ENOTSUP;
-    else if (!weir_rx_fill(w, ifc))
+    else if (!post_first(w, ifc))
         r = WEIR_ENOMEM;
     else if (handle >= 0 && w->plat->watch)
         r = w->plat->watch(w->plat->ctx, handle, 1);

@@ -3,6 +3,7 @@
  * pass. */
 #include "simnet.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -235,6 +236,87 @@ static void many_give_the_same(void **state)
     disown(&o);
 }
 
+/* ---- the owner that sleeps in a loop of its own ---- */
+
+static bool readable(const struct owner *o, int timeout_ms)
+{
+    struct pollfd p = {.fd = o->plat.epoll_fd, .events = POLLIN};
+    return poll(&p, 1, timeout_ms) == 1;
+}
+
+/* What a foreign loop does: whether it may sleep, and then until its handle is readable. */
+static int foreign_round(struct owner *o, struct weir_event *ev)
+{
+    int64_t next;
+    (void)weir_next(o->w, &next);
+    if (next > (int64_t)o->plat.plat.now_us(o->plat.plat.ctx))
+        assert_true(readable(o, (int)(LIMIT_US / 1000)));
+    return weir_poll(o->w, ev, 1, 0);
+}
+
+/* A release and a wake between weir_next and the loop's own sleep end that sleep, and only that one. */
+static void a_foreign_loop_is_woken(void **state)
+{
+    (void)state;
+    struct owner o;
+    struct queue q;
+    struct weir_event ev;
+    int64_t next;
+    own(&o);
+    queue_open(&q, o.w, 1);
+    for (unsigned i = 0; i < 20; i++) {
+        struct job j = {.data = weir_zalloc(o.w, 4096), .bytes = 100, .tag = i};
+        simflow_fill(&(struct simflow){.tag = i}, 0, j.data, j.bytes);
+        (void)weir_next(o.w, &next);
+        assert_int_equal(next, INT64_MAX);
+        assert_false(readable(&o, 0));
+        queue_put(&q, &j);
+        queue_wait(&q, 1);
+        assert_true(readable(&o, 0));
+        assert_int_equal(weir_poll(o.w, &ev, 1, 0), 0);
+        assert_int_equal(weir_zsize(o.w, j.data), 0);
+        assert_false(readable(&o, 0));
+        (void)weir_next(o.w, &next);
+        weir_wake(o.w);
+        assert_true(readable(&o, 0));
+        assert_int_equal(weir_poll(o.w, &ev, 1, 0), 0);
+        assert_false(readable(&o, 0));
+    }
+    queue_close(&q);
+    disown(&o);
+}
+
+/* A release that comes at any time whatever. */
+static void a_foreign_loop_misses_no_release(void **state)
+{
+    (void)state;
+    struct owner o;
+    struct queue q;
+    struct weir_event ev;
+    void *held[16];
+    unsigned n = 0;
+    own(&o);
+    queue_open(&q, o.w, 1);
+    while (n < 16 && (held[n] = weir_zalloc(o.w, 4096)) != NULL)
+        n++;
+    assert_in_range(n, 2, 15);
+    for (unsigned i = 0; n > 0 && i < ROUNDS; i++) {
+        struct job j = {.data = held[i % n], .bytes = 100, .tag = i};
+        simflow_fill(&(struct simflow){.tag = i}, 0, j.data, j.bytes);
+        assert_int_equal(weir_zalloc_wait(o.w, 4096), 0);
+        queue_put(&q, &j);
+        while (foreign_round(&o, &ev) == 0) {
+        }
+        assert_int_equal(ev.mask, WEIR_EV_MEMORY);
+        held[i % n] = weir_zalloc(o.w, 4096);
+        assert_ptr_equal(held[i % n], j.data);
+    }
+    queue_close(&q);
+    while (n > 0)
+        assert_int_equal(weir_zfree(o.w, held[--n]), 0);
+    disown(&o);
+}
+
 struct waker {
     struct weir *w;
     atomic_uint wanted; /* rounds begun */
@@ -346,10 +428,9 @@ static void others_give_what_is_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_release_wakes_the_owner),
-        cmocka_unit_test(many_give_the_same),
-        cmocka_unit_test(a_wake_ends_the_sleep),
-        cmocka_unit_test(others_give_what_is_read),
+        cmocka_unit_test(a_release_wakes_the_owner), cmocka_unit_test(many_give_the_same),
+        cmocka_unit_test(a_foreign_loop_is_woken),   cmocka_unit_test(a_foreign_loop_misses_no_release),
+        cmocka_unit_test(a_wake_ends_the_sleep),     cmocka_unit_test(others_give_what_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,13 +59,26 @@ bool weir_memory_event(struct weir *w, struct weir_event *ev)
     return true;
 }
 
+bool weir_pressure_due(const struct weir *w)
+{
+    return w->tcp.ladder.rung != w->tcp.ladder.told;
+}
+
+bool weir_pressure_event(struct weir *w, struct weir_event *ev)
+{
+    if (!weir_pressure_due(w)) return false;
+    w->tcp.ladder.told = w->tcp.ladder.rung;
+    *ev = (struct weir_event){.id = 0, .mask = WEIR_EV_PRESSURE, .user = w->tcp.ladder.rung};
+    return true;
+}
+
 /* n of the application's references go; with the last one, bytes that were lent reopen their window. */
 static int release(struct weir *w, struct weir_zhead *h, uint32_t n)
 {
-    uint32_t id = h->lent_id, bytes = h->lent_bytes;
+    uint32_t id = h->lent_id, bytes = h->lent_bytes, seg_bytes = weir_zpool_bytes(&w->z, h);
     if (n == h->app) h->lent_id = h->lent_bytes = 0;
     int r = weir_zpool_app_unref(&w->z, h, n);
-    if (r == 1 && id) weir_tcp_returned(&w->tcp, id, bytes);
+    if (r == 1 && id) weir_tcp_returned(&w->tcp, id, bytes, seg_bytes);
     return r < 0 ? r : 0;
 }
 

@@ -58,6 +58,7 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     t->mem.conns = conf->conns;
     weir_cells_init(&t->mem.txrecs, t->mem.txrecs.base, conf->txrecs, sizeof(struct weir_txrec));
     t->mem.txlists = t->n_conn = conf->conns;
+    weir_press_init(&t->mem.press, &t->mem.pbufs);
     t->n_lis = conf->listeners;
     t->n_tw = conf->timewait;
     memset(t->bucket, 0, (t->bucket_mask + 1) * sizeof *t->bucket);
@@ -98,7 +99,7 @@ struct weir_conn *weir_conn_new(struct weir_tcp *t)
     c->rto_us = weir_max_u32(1000000, t->conf->rto_min_us); /* RFC 6298 2.1 */
     c->mss = WEIR_TCP_MSS_DEFAULT;
     c->flags = WEIR_C_ARM_READ | WEIR_C_ARM_WRITE;
-    weir_recvq_init(&c->rq, (uint16_t)t->conf->ooo_conn);
+    weir_recvq_init(&c->rq, (uint16_t)t->conf->ooo_conn, weir_tcp_seg_limit(t, c->rcvbuf));
     t->live++;
     return c;
 }

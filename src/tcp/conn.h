@@ -58,7 +58,9 @@ enum weir_conn_flag {
     WEIR_C_HALF_OPEN = 1 << 25, /* counted in its listener's half_open */
     WEIR_C_SHUT = 1 << 26,      /* the last window told was 0 */
     WEIR_C_MEMCOPY = 1 << 27,   /* with MEMWAIT: the write needs a zbuf to copy into, not only a descriptor */
-    WEIR_C_MEMPASS = 1 << 28    /* with MEMWAIT: it passes a lent piece on, see weir_tcp_may_pass */
+    WEIR_C_MEMPASS = 1 << 28,   /* with MEMWAIT: it passes a lent piece on, see weir_tcp_may_pass */
+    WEIR_C_CUT = 1 << 29 /* the ladder has told a window up to rcv_told only, before rcv_adv or less than
+                            was free */
 };
 
 /* One connection. The first part is what every segment touches. */
@@ -72,7 +74,8 @@ struct weir_conn {
     uint16_t mss;  /* payload bytes of a full segment sent, without options */
     uint32_t flags;
     uint32_t rcv_nxt;
-    uint32_t rcv_adv; /* right edge of the window as promised; never moves left */
+    uint32_t
+        rcv_adv; /* right edge of the window as promised; never moves left. What comes before it is taken */
     uint32_t snd_wnd, snd_wl1, snd_wl2;
     uint32_t max_snd_wnd;
     uint32_t cwnd, ssthresh;
@@ -96,6 +99,7 @@ struct weir_conn {
     uint32_t iss, irs;
     uint32_t fin_seq;       /* of the peer's FIN, with FIN_SEEN */
     uint32_t last_ack_sent; /* RFC 7323's Last.ACK.sent */
+    uint32_t rcv_told;      /* right edge of the window as told last, with CUT */
     uint32_t ts_offset;
     uint32_t rcvbuf, sndbuf;
     uint32_t lent;    /* received bytes that the application holds */
@@ -111,6 +115,8 @@ struct weir_conn {
     uint8_t keep_probes;
     uint8_t probes;   /* zero-window probes sent since the window closed */
     uint8_t syn_opts; /* what the peer's SYN offered, enum weir_tcpopt */
+    uint32_t progress,
+        progress_ms;  /* acknowledged and read bytes when the ladder last saw them change, and when */
     uint32_t limited; /* of what is out, sent by limited transmit since an acknowledgement was new */
 };
 
@@ -149,6 +155,15 @@ _Static_assert(sizeof(struct weir_conn) <= 376,
                "an idle connection takes at most 400 bytes with wheel and table");
 
 #define WEIR_TCP_KEYS 5u
+
+/* Where the ladder's work stands (ladder.c). */
+struct weir_ladder {
+    uint32_t at, left;  /* the next cell that the sweep visits, and how many are left of its round */
+    uint32_t round_ms;  /* when the round began */
+    uint32_t last_ms;   /* since when the last rung is held, or since the last reset for it */
+    uint16_t share;     /* of windows when the round began */
+    uint8_t rung, told; /* when the last pass looked; as the application was told */
+};
 
 /* TCP of one instance. */
 struct weir_tcp {
@@ -189,6 +204,7 @@ struct weir_tcp {
     uint32_t lent;                         /* bytes lent to the application, all connections */
     bool hold_wait;                        /* a reader was refused because of it */
     bool closing;                          /* weir_stop: nothing new */
+    struct weir_ladder ladder;
 };
 
 static inline uint32_t weir_conn_index(const struct weir_tcp *t, const struct weir_conn *c)

@@ -20,7 +20,7 @@
  * What is pinned. seg_bytes is compared with twice the payload as both would be with the arriving segment
  * kept by reference, so that a stream of well-filled buffers is never copied because of one small segment at
  * its beginning. Packing goes on behind the last in-order byte as far as its zbuf reaches. Segments may begin
- * late in their zbuf but fill it then, so
+ * late in their zbuf but fill it then. The rest of a zbuf whose front was lent counts on neither side. So
  *
  *     after an insert   seg_bytes <= 2 * payload + what the frame and the last zbuf hold + zbufs that could
  * not be filled
@@ -35,6 +35,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "pkt/slice.h"
 
 /* What of the arriving segment has not been dealt with: [seq, seq + left), which begins off bytes into
  * piece[0]. */
@@ -57,9 +58,9 @@ static uint32_t zbuf_bytes(const struct weir_pktmem *m, const uint8_t *addr)
     return weir_zpool_bytes(m->z, weir_zpool_head(m->z, addr));
 }
 
-void weir_recvq_init(struct weir_recvq *q, uint16_t max_ooo)
+void weir_recvq_init(struct weir_recvq *q, uint16_t max_ooo, uint32_t max_seg_bytes)
 {
-    *q = (struct weir_recvq){.max_ooo = max_ooo};
+    *q = (struct weir_recvq){.max_ooo = max_ooo, .max_seg_bytes = max_seg_bytes};
 }
 
 static void skip(struct arriving *a, uint32_t n)
@@ -82,6 +83,13 @@ static uint32_t together(const struct arriving *a, uint32_t n)
     return weir_min_u32(weir_min_u32(a->left, n), a->piece->bytes - a->off);
 }
 
+/* Whether the queue may pin one more segment, as far as its own limit goes. */
+static bool within_limit(const struct weir_recvq *q, const struct weir_pktmem *m, const struct weir_zhead *h)
+{
+    uint64_t held = (uint64_t)q->seg_bytes + q->ooo_seg_bytes + q->lent_seg_bytes;
+    return q->max_seg_bytes == 0 || held + weir_zpool_bytes(m->z, h) <= q->max_seg_bytes;
+}
+
 /* Whether the zbuf at addr may be kept, and its share of what the device will miss. */
 static bool may_keep(const struct weir_pktmem *m, const struct arriving *a, const struct weir_zhead *h,
                      enum weir_take kind)
@@ -97,6 +105,7 @@ static uint32_t keep(const struct weir_recvq *q, struct weir_pktmem *m, struct a
     uint8_t *addr = a->piece->addr + a->off;
     const struct weir_zhead *h = weir_zpool_head(m->z, addr);
     *why = WEIR_RECVQ_NO_ZBUF;
+    if (!within_limit(q, m, h)) return 0;
     if (!may_keep(m, a, h, owner == WEIR_OWNER_OOO ? WEIR_TAKE_OOO : WEIR_TAKE_INORDER)) return 0;
     uint32_t missed = h->stk + h->app > 1 ? 0 : 1;
     *why = WEIR_RECVQ_NO_PBUF;
@@ -132,6 +141,7 @@ static void take_reached(struct weir_recvq *q, struct weir_pktmem *m, uint32_t *
         if (q->ooo_first == 0) q->ooo_last = 0;
         q->n_ooo--;
         q->ooo_bytes -= p->bytes;
+        q->ooo_seg_bytes -= zbuf_bytes(m, p->addr);
         weir_zpool_move(m->z, weir_zpool_head(m->z, p->addr), WEIR_OWNER_OOO, WEIR_OWNER_RECVQ);
         link_last(q, m, number);
         *rcv_nxt += p->bytes;
@@ -155,16 +165,31 @@ static uint32_t pack(struct weir_recvq *q, struct weir_pktmem *m, const struct a
     return n;
 }
 
-/* Whether the zbufs would hold more than twice the payload if all that arrives were kept by reference. */
+/* The rest of a zbuf whose front was lent: the application, or a send queue that it was written to, pins it
+ * whatever is done with what arrives. */
+static const struct weir_pbuf *lent_rest(const struct weir_recvq *q, const struct weir_pktmem *m)
+{
+    const struct weir_pbuf *p = pbuf(m, q->first);
+    const struct weir_zhead *h = weir_zpool_head(m->z, p->addr);
+    return h->app != 0 || h->stk > 1 ? p : NULL;
+}
+
+/* Whether the zbufs would hold more than twice the payload if all that arrives were kept by reference. The
+ * queue is not empty. */
 static bool pins_too_much(const struct weir_recvq *q, const struct weir_pktmem *m, const struct arriving *a)
 {
-    uint64_t held = q->seg_bytes;
+    const struct weir_pbuf *rest = lent_rest(q, m);
+    uint64_t held = q->seg_bytes, bytes = (uint64_t)q->bytes + a->left;
     uint32_t left = a->left, off = a->off;
+    if (rest != NULL) {
+        held -= zbuf_bytes(m, rest->addr);
+        bytes -= rest->bytes;
+    }
     for (unsigned i = 0; i < a->pieces && left > 0; i++, off = 0) {
         held += zbuf_bytes(m, a->piece[i].addr);
         left -= weir_min_u32(left, a->piece[i].bytes - off);
     }
-    return held > 2 * ((uint64_t)q->bytes + a->left);
+    return held > 2 * bytes;
 }
 
 /* Appends n bytes that lie together, or a first part of them. Returns how many, 0 with *why. */
@@ -188,7 +213,7 @@ static enum weir_recvq_result insert_in_order(struct weir_recvq *q, struct weir_
                                               struct arriving *a)
 {
     enum weir_recvq_result why = WEIR_RECVQ_DUPLICATE;
-    bool packs = q->last != 0 && pins_too_much(q, m, a);
+    bool packs = q->last != 0 && (m->press.rung >= WEIR_RUNG_COPY || pins_too_much(q, m, a));
     bool kept = false;
     while (a->left > 0) {
         uint32_t gap = q->ooo_first != 0 ? pbuf(m, q->ooo_first)->seq - *rcv_nxt : UINT32_MAX;
@@ -213,6 +238,7 @@ static void link_ooo(struct weir_recvq *q, struct weir_pktmem *m, uint32_t befor
     if (p->next == 0) q->ooo_last = number;
     q->n_ooo++;
     q->ooo_bytes += p->bytes;
+    q->ooo_seg_bytes += zbuf_bytes(m, p->addr);
 }
 
 static bool ends_before(const struct weir_pktmem *m, uint32_t number, uint32_t seq)
@@ -237,8 +263,8 @@ static enum weir_recvq_result insert_ooo(struct weir_recvq *q, struct weir_pktme
             skip(a, p->seq + p->bytes - a->seq);
             continue;
         }
-        if (q->n_ooo >= q->max_ooo) {
-            why = WEIR_RECVQ_OOO_LIMIT;
+        if (m->press.rung >= WEIR_RUNG_OOO || q->n_ooo >= q->max_ooo) {
+            why = m->press.rung >= WEIR_RUNG_OOO ? WEIR_RECVQ_OOO_SHORT : WEIR_RECVQ_OOO_LIMIT;
             break;
         }
         uint32_t n = together(a, p != NULL ? p->seq - a->seq : UINT32_MAX);
@@ -304,6 +330,7 @@ unsigned weir_recvq_lend(struct weir_recvq *q, struct weir_pktmem *m, uint32_t l
         struct weir_zhead *h = weir_zpool_head(m->z, p->addr);
         uint32_t before = h->app != 0 ? h->lent_bytes : 0;
         if (weir_zpool_app_ref(m->z, h) < 0) break;
+        if (h->app == 1) q->lent_seg_bytes += weir_zpool_bytes(m->z, h);
         h->lent_id = lent_id;
         h->lent_bytes = before + k;
         out[lent++] = (struct weir_iov){.base = p->addr, .len = k};
@@ -327,13 +354,21 @@ uint32_t weir_recvq_copy(struct weir_recvq *q, struct weir_pktmem *m, void *out,
     return done;
 }
 
+void weir_recvq_compact(struct weir_recvq *q, struct weir_pktmem *m, uint32_t max_bytes)
+{
+    struct weir_sliced done = weir_slice_queue(m, q->first, WEIR_OWNER_RECVQ, max_bytes);
+    q->last = done.last;
+    q->n = (uint16_t)(q->n - done.joined);
+    q->seg_bytes -= done.freed_bytes;
+}
+
 uint32_t weir_recvq_drop_ooo(struct weir_recvq *q, struct weir_pktmem *m)
 {
     uint32_t bytes = q->ooo_bytes;
     while (q->ooo_first != 0)
         q->ooo_first = weir_pbuf_drop(m, q->ooo_first, WEIR_OWNER_OOO);
     q->ooo_last = 0;
-    q->ooo_bytes = 0;
+    q->ooo_bytes = q->ooo_seg_bytes = 0;
     q->n_ooo = 0;
     return bytes;
 }
@@ -375,7 +410,7 @@ static int check_in_order(const struct weir_recvq *q, const struct weir_pktmem *
 
 static int check_ooo(const struct weir_recvq *q, const struct weir_pktmem *m, uint32_t rcv_nxt)
 {
-    uint32_t seen = 0, before = 0, bytes = 0, seq = rcv_nxt + 1;
+    uint32_t seen = 0, before = 0, bytes = 0, held = 0, seq = rcv_nxt + 1;
     for (uint32_t at = q->ooo_first; at != 0; before = at, at = pbuf(m, at)->next) {
         const struct weir_pbuf *p = pbuf(m, at);
         if (++seen > q->n_ooo) return 6;
@@ -383,14 +418,16 @@ static int check_ooo(const struct weir_recvq *q, const struct weir_pktmem *m, ui
         if (weir_seq_lt(p->seq, seq)) return 8;
         seq = p->seq + p->bytes;
         bytes += p->bytes;
+        held += zbuf_bytes(m, p->addr);
     }
     if (seen != q->n_ooo || before != q->ooo_last || seen > q->max_ooo) return 6;
-    return bytes == q->ooo_bytes ? 0 : 9;
+    if (bytes != q->ooo_bytes) return 9;
+    return held == q->ooo_seg_bytes ? 0 : 10;
 }
 
 /* Invariants by number. In order: 1 the ends and the count agree, 2 each descriptor lies in a live zbuf that
  * the stack holds, 3 they are contiguous and end at rcv_nxt, 4 bytes, 5 seg_bytes. Out of order: 6 ends,
- * count and limit, 7 as 2, 8 ascending, disjoint, after rcv_nxt, 9 ooo_bytes. */
+ * count and limit, 7 as 2, 8 ascending, disjoint, after rcv_nxt, 9 ooo_bytes, 10 ooo_seg_bytes. */
 int weir_recvq_check(const struct weir_recvq *q, const struct weir_pktmem *m, uint32_t rcv_nxt)
 {
     int broken = check_in_order(q, m, rcv_nxt);

@@ -28,6 +28,9 @@ struct weir_recvq {
     uint32_t ooo_first, ooo_last;
     uint32_t bytes, ooo_bytes; /* payload */
     uint32_t seg_bytes; /* usable bytes of the zbufs that in-order descriptors pin, each descriptor counted */
+    uint32_t ooo_seg_bytes;  /* likewise for those out of order */
+    uint32_t lent_seg_bytes; /* usable bytes of the zbufs in which the application holds lent pieces */
+    uint32_t max_seg_bytes;  /* limit of the sum of these three (strict windows), 0: none */
     uint16_t n, n_ooo, max_ooo;
 };
 
@@ -36,10 +39,11 @@ enum weir_recvq_result {
     WEIR_RECVQ_DUPLICATE, /* nothing new in it */
     WEIR_RECVQ_NO_ZBUF,   /* no zbuf to replace the posted one */
     WEIR_RECVQ_NO_PBUF,   /* no descriptor */
-    WEIR_RECVQ_OOO_LIMIT  /* out of order, beyond the limit */
+    WEIR_RECVQ_OOO_LIMIT, /* out of order, beyond the limit */
+    WEIR_RECVQ_OOO_SHORT  /* out of order, while memory is short (rung OOO) */
 };
 
-void weir_recvq_init(struct weir_recvq *, uint16_t max_ooo);
+void weir_recvq_init(struct weir_recvq *, uint16_t max_ooo, uint32_t max_seg_bytes);
 
 /* Payload [seq, seq + n) in n_pieces pieces, already cut to the window by the caller; *rcv_nxt moves on over
  * it and over out-of-order bytes that it reaches. Pieces lie in posted zbufs: one is kept by reference only
@@ -62,6 +66,10 @@ unsigned weir_recvq_lend(struct weir_recvq *, struct weir_pktmem *, uint32_t len
 
 /* Copies up to n bytes out and frees them. Returns how many. */
 uint32_t weir_recvq_copy(struct weir_recvq *, struct weir_pktmem *, void *out, uint32_t n);
+
+/* Memory is short: small slices in order leave the large segments that they pin (slice.h), about max_bytes.
+ */
+void weir_recvq_compact(struct weir_recvq *, struct weir_pktmem *, uint32_t max_bytes);
 
 /* Drops all out-of-order data. Returns the bytes. */
 uint32_t weir_recvq_drop_ooo(struct weir_recvq *, struct weir_pktmem *);

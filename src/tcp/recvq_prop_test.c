@@ -308,7 +308,7 @@ static void clear(struct world *w, struct mqueue *mq)
     assert_int_equal(mq->q.bytes + mq->q.ooo_bytes + mq->q.seg_bytes, 0);
     mq->read = mq->rcv_nxt = chance(&w->r, 50) ? rnd(&w->r) : 0u - below(&w->r, 20000);
     memset(mq->held, 0, RING);
-    weir_recvq_init(&mq->q, MAX_OOO);
+    weir_recvq_init(&mq->q, MAX_OOO, 0);
     w->seen.cleared++;
 }
 

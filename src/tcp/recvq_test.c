@@ -20,7 +20,7 @@ static int setup(void **state)
     struct bench *b = calloc(1, sizeof *b);
     assert_non_null(b);
     queues_open(&b->mem, &SHAPE);
-    weir_recvq_init(&b->q, 4);
+    weir_recvq_init(&b->q, 4, 0);
     b->rcv_nxt = b->start = UINT32_MAX - 100;
     *state = b;
     return 0;
@@ -272,6 +272,21 @@ static void bulk_behind_a_header_is_not_copied(void **state)
     read_all(b, 0);
 }
 
+/* Nor does a rest of a large zbuf, of which most was lent. */
+static void bulk_behind_a_rest_is_not_copied(void **state)
+{
+    struct bench *b = *state;
+    struct weir_iov out;
+    uint32_t bytes;
+    assert_int_equal(arrive(b, 2, 0, 0, 60000), WEIR_RECVQ_KEPT);
+    assert_int_equal(weir_recvq_lend(&b->q, &b->mem.m, 3, &out, 1, 59000, &bytes), 1);
+    assert_int_equal(arrive(b, 1, 66, 60000, 100), WEIR_RECVQ_KEPT);
+    assert_int_equal(arrive(b, 1, 66, 60100, 1982), WEIR_RECVQ_KEPT);
+    assert_int_equal(b->mem.stats.rx_bytes_copied, 0);
+    read_all(b, 59000);
+    assert_int_equal(weir_zpool_app_unref(&b->mem.z, weir_zpool_head(&b->mem.z, out.base), 1), 1);
+}
+
 /* Nothing is written behind bytes in a zbuf that the application or another descriptor refers to. */
 static void shared_zbufs_are_not_packed_into(void **state)
 {
@@ -403,6 +418,7 @@ int main(void)
         CASE(tiny_segments_pin_little),
         CASE(random_segments_pin_at_most_twice),
         CASE(bulk_behind_a_header_is_not_copied),
+        CASE(bulk_behind_a_rest_is_not_copied),
         CASE(shared_zbufs_are_not_packed_into),
         CASE(lending),
         CASE(lending_again),

@@ -66,6 +66,9 @@ unsigned weir_sendq_slice(struct weir_sendq *, const struct weir_pktmem *, uint3
  * many went. */
 unsigned weir_sendq_ack(struct weir_sendq *, struct weir_pktmem *, uint32_t una);
 
+/* Memory is short: small slices leave the large segments that they pin (slice.h), about max_bytes. */
+void weir_sendq_compact(struct weir_sendq *, struct weir_pktmem *, uint32_t max_bytes);
+
 /* Drops everything; una and end stay as they are, equal to `end`. */
 void weir_sendq_clear(struct weir_sendq *, struct weir_pktmem *);
 

@@ -92,11 +92,20 @@ static bool half_open_full(const struct weir_tcp *t, const struct weir_listener 
     return l->half_open >= weir_min_u32(l->backlog, (t->n_conn + 1) / 2);
 }
 
+/* The ladder's last rung: who asks again later may find room. */
+static bool short_of_memory(struct weir_tcp *t)
+{
+    if (t->mem.press.rung < WEIR_RUNG_REFUSE) return false;
+    (void)drop(t, WEIR_DROP_TCP_REFUSED);
+    return true;
+}
+
 /* The acknowledgement of a cookie opens the connection at once. false: it is none. */
 static bool cookie_acked(struct weir_tcp *t, struct weir_listener *l, struct weir_seg *s)
 {
     struct weir_tcphdr syn;
     if (!weir_cookie_check(t, l, s, &syn)) return false;
+    if (short_of_memory(t)) return true;
     if (l->queued >= l->backlog) { /* the peer sends again, and its data says so until there is room */
         (void)drop(t, WEIR_DROP_TCP_BACKLOG);
         return true;
@@ -130,6 +139,7 @@ enum weir_verdict weir_tcp_listen_input(struct weir_tcp *t, struct weir_listener
         return drop(t, WEIR_DROP_TCP_FLAGS);
     }
     if (!(s->h.flags & WEIR_TCP_SYN) || (s->h.flags & WEIR_TCP_FIN)) return drop(t, WEIR_DROP_TCP_FLAGS);
+    if (short_of_memory(t)) return WEIR_V_DROP;
     if (l->queued >= l->backlog) return drop(t, WEIR_DROP_TCP_BACKLOG);
     if (half_open_full(t, l)) {
         weir_tcp_cookie_reply(t, l, s);

@@ -93,10 +93,30 @@ void weir_tcp_cookie_reply(struct weir_tcp *, struct weir_listener *, const stru
 void weir_tcp_challenge(struct weir_tcp *, struct weir_conn *);
 /* TIME-WAIT's acknowledgement. */
 void weir_tcp_tw_ack(struct weir_tcp *, const struct weir_tw *);
-/* The window to promise now: moves rcv_adv, never left. */
+
+/* ---- window.c: the receive window ---- */
+/* The window to tell now: moves rcv_adv, never left. */
 uint16_t weir_tcp_window(struct weir_tcp *, struct weir_conn *);
 /* Whether the window has opened enough to tell the peer (RFC 9293 3.8.6.2.2). */
 bool weir_tcp_window_opened(const struct weir_tcp *, const struct weir_conn *);
+/* Bytes of segments that a connection with this receive buffer may pin, 0: no limit (shared windows). */
+uint32_t weir_tcp_seg_limit(const struct weir_tcp *, uint32_t rcvbuf);
+/* The same with strict windows, which is what the plan reckons with: twice the payload, and what cannot be
+ * packed at both ends of the queue. */
+static inline uint32_t weir_tcp_strict_bytes(const struct weir_config *conf, uint32_t rcvbuf)
+{
+    uint64_t bytes = 2ull * rcvbuf + 2ull * conf->zclass[conf->zclasses - 1].bytes;
+    return bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+}
+
+/* ---- ladder.c: memory is short ---- */
+/* One pass's share of what the ladder's rung demands of what is held already. Returns whether more is left to
+ * do at once. */
+bool weir_tcp_ladder(struct weir_tcp *);
+/* Whether the ladder has something to do at once: memory came or went since its last pass. */
+bool weir_tcp_ladder_due(const struct weir_tcp *);
+/* Milliseconds at which the last rung resets somebody; false: not on it, or never. */
+bool weir_tcp_ladder_next(const struct weir_tcp *, uint32_t *when_ms);
 
 /* ---- tcp_timer.c ---- */
 /* Runs at most budget expired timers. */
@@ -122,9 +142,9 @@ int weir_tcp_info(const struct weir_tcp *, weir_id, struct weir_conn_info *);
 unsigned weir_tcp_ready(const struct weir_tcp *, weir_id);
 /* Tells the peer when its window has opened by a worthwhile step. */
 void weir_tcp_maybe_update(struct weir_tcp *, struct weir_conn *);
-/* The application's last reference to a zbuf in which bytes of this connection were lent went: the window
- * reopens. */
-void weir_tcp_returned(struct weir_tcp *, uint32_t lent_id, uint32_t bytes);
+/* The application's last reference to a zbuf of seg_bytes in which bytes of this connection were lent went:
+ * the window reopens. */
+void weir_tcp_returned(struct weir_tcp *, uint32_t lent_id, uint32_t bytes, uint32_t seg_bytes);
 /* ---- events.c ---- */
 /* Up to n events off the ready lists. */
 int weir_tcp_events(struct weir_tcp *, struct weir_event *, int n);

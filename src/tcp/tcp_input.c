@@ -45,10 +45,13 @@ static bool ts_input(struct weir_tcp *t, struct weir_conn *c, const struct weir_
     return false;
 }
 
-/* The four cases of RFC 9293 3.10.7.4's table. */
-static bool acceptable(const struct weir_conn *c, uint32_t seq, uint32_t len)
+/* The four cases of RFC 9293 3.10.7.4's table. A bare acknowledgement is let in at the edge itself, too: a
+ * peer that has filled the window sends it from there, also while the first of what it sent is lost. Were it
+ * dropped, two ends in that state would both wait for a time-out. */
+static bool acceptable(const struct weir_conn *c, const struct weir_seg *s)
 {
-    uint32_t wnd = c->rcv_adv - c->rcv_nxt;
+    uint32_t wnd = c->rcv_adv - c->rcv_nxt, seq = s->seq, len = seg_len(s);
+    if (len == 0 && !(s->h.flags & WEIR_TCP_RST)) return seq - c->rcv_nxt <= wnd;
     if (len == 0 && wnd == 0) return seq == c->rcv_nxt;
     bool first_in = wnd > 0 && seq - c->rcv_nxt < wnd;
     if (len == 0) return first_in;
@@ -86,6 +89,18 @@ static enum weir_verdict unacceptable(struct weir_tcp *t, struct weir_conn *c, c
         weir_tcp_challenge(t, c); /* limited: two ends must not answer each other for ever */
     }
     return drop(t, s->h.flags & WEIR_TCP_SYN ? WEIR_DROP_TCP_SYN : WEIR_DROP_TCP_SEQ);
+}
+
+/* What is wholly old is answered and dropped, but what it acknowledges is taken if it is old by a window at
+ * most. A peer whose window was taken back (window.c) sends from the edge that it was told, which may lie
+ * behind what we have from it; two such ends would never hear each other again. RFC 5961 5 guards the number
+ * itself. */
+static bool old_with_ack(const struct weir_conn *c, const struct weir_seg *s)
+{
+    if ((s->h.flags & (WEIR_TCP_ACK | WEIR_TCP_SYN | WEIR_TCP_RST)) != WEIR_TCP_ACK) return false;
+    /* Where it would end the connection the answer to a FIN that is sent again must come first. */
+    if (c->state < WEIR_TCP_ESTABLISHED || c->state > WEIR_TCP_CLOSE_WAIT) return false;
+    return weir_seq_lt(c->tx.una, s->h.ack) && c->rcv_nxt - (s->seq + seg_len(s)) <= c->rcvbuf;
 }
 
 static void update_ts_recent(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s)
@@ -138,8 +153,10 @@ static enum weir_verdict conn_input(struct weir_tcp *t, struct weir_conn *c, str
          * not taken. */
         c->flags |= WEIR_C_ACK_NOW;
         weir_conn_dirty(t, c);
-    } else if (!acceptable(c, s->seq, seg_len(s))) {
-        return unacceptable(t, c, s);
+    } else if (!acceptable(c, s)) {
+        enum weir_verdict v = unacceptable(t, c, s);
+        if (old_with_ack(c, s)) (void)weir_tcp_ack_input(t, c, s);
+        return v;
     }
     if (s->h.flags & WEIR_TCP_RST) return reset_arrived(t, c, s);
     if (s->h.flags & WEIR_TCP_SYN) {

@@ -4,6 +4,9 @@
 
 #include "base/bits.h"
 
+#define LEND_COPY_MAX                                                                                        \
+    16384u /* bytes copied out of large segments before a read lends, while memory is short */
+
 /* 0 and *head for bytes to send by reference; 1 for memory that is not ours, to be copied; else an error. */
 static int where(const struct weir_tcp *t, const void *data, size_t len, struct weir_zhead **head)
 {
@@ -112,6 +115,7 @@ int weir_tcp_read(struct weir_tcp *t, weir_id id, struct weir_iov *iov, int n)
     if (r) return r == 1 ? 0 : r;
     uint32_t may = t->conf->app_hold_bytes > t->lent ? t->conf->app_hold_bytes - t->lent : 0;
     uint32_t bytes = 0;
+    if (t->mem.press.rung >= WEIR_RUNG_COPY) weir_recvq_compact(&c->rq, &t->mem, LEND_COPY_MAX);
     unsigned k = may ? weir_recvq_lend(&c->rq, &t->mem, c->id, iov, (unsigned)n, may, &bytes) : 0;
     if (k == 0) {
         c->flags |= WEIR_C_ARM_READ;
@@ -146,13 +150,14 @@ static void wake_held(struct weir_tcp *t)
     }
 }
 
-void weir_tcp_returned(struct weir_tcp *t, uint32_t lent_id, uint32_t bytes)
+void weir_tcp_returned(struct weir_tcp *t, uint32_t lent_id, uint32_t bytes, uint32_t seg_bytes)
 {
     uint32_t i = lent_id & ((1u << WEIR_ID_INDEX_BITS) - 1);
     t->lent -= weir_min_u32(bytes, t->lent);
     if (i < t->fresh_conn && t->conn[i].id == lent_id) {
         struct weir_conn *c = &t->conn[i];
         c->lent -= weir_min_u32(bytes, c->lent);
+        c->rq.lent_seg_bytes -= weir_min_u32(seg_bytes, c->rq.lent_seg_bytes);
         weir_tcp_maybe_update(t, c);
     }
     wake_held(t);

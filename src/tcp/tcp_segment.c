@@ -22,37 +22,6 @@ uint32_t weir_tcp_segment_max(const struct weir_tcp *t, const struct weir_conn *
     return room < 2 * mss ? mss : room - room % mss;
 }
 
-/* RFC 9293 3.8.6.2.2: the right edge moves only by a worthwhile step, and never left. */
-static uint32_t right_edge(const struct weir_conn *c)
-{
-    uint32_t held = c->rq.bytes + c->lent;
-    uint32_t space = c->rcvbuf > held ? c->rcvbuf - held : 0;
-    uint32_t edge = c->rcv_nxt + space;
-    uint32_t step = weir_max_u32(weir_min_u32(c->mss, c->rcvbuf / 2), 1u << c->rcv_wscale);
-    return weir_seq_lt(edge, c->rcv_adv + step) ? c->rcv_adv : edge;
-}
-
-bool weir_tcp_window_opened(const struct weir_tcp *t, const struct weir_conn *c)
-{
-    (void)t;
-    uint32_t edge = right_edge(c);
-    uint32_t step = weir_max_u32(weir_min_u32(2u * c->mss, c->rcvbuf / 2), 1u << c->rcv_wscale);
-    return edge - c->rcv_adv >= step;
-}
-
-uint16_t weir_tcp_window(struct weir_tcp *t, struct weir_conn *c)
-{
-    uint32_t edge = right_edge(c);
-    uint32_t left = edge - c->rcv_nxt;
-    /* Rounded down, though the edge that is told may go back by less than a unit then (RFC 7323 2.4); what
-     * was promised is still taken. Rounded up it would move right with each small segment, without end. */
-    uint32_t wnd = weir_min_u32(left >> c->rcv_wscale, 65535);
-    c->rcv_adv = weir_seq_max(c->rcv_adv, c->rcv_nxt + (wnd << c->rcv_wscale));
-    if (wnd == 0 && !(c->flags & WEIR_C_SHUT)) t->stats->window_shut++;
-    c->flags = wnd ? c->flags & ~(uint32_t)WEIR_C_SHUT : c->flags | WEIR_C_SHUT;
-    return (uint16_t)wnd;
-}
-
 static void fill_options(struct weir_tcp *t, const struct weir_conn *c, struct weir_tcphdr *h)
 {
     if (h->flags & WEIR_TCP_SYN) {

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""bad_input_test.py: what `weir serve` says to what it can't do: one sentence, status 1 (wrong usage: 2), nothing left.
+"""bad_input_test.py: what `weir serve` and the examples say to what they can't do: one sentence, status 1 (wrong usage:
+2), nothing left.
 
-After each refusal no interface and no `weir` may be there that was not there before, and in the end a good command line
+After each refusal no interface and no program may be there that was not there before, and in the end a good command line
 serves. The canaries: a good command line is no refusal, and an interface or a process that stays is noticed.
 """
 import json
@@ -13,6 +14,7 @@ import proofkit
 from proofkit import HOST, SERVER
 
 REFUSAL_SECONDS = 20
+PROGRAMS = ("weir", "echo", "proxy")
 DEV = "weirproof1"
 BEHIND_TMPFS = 'mount -t tmpfs none /dev/net && exec "$@"'
 CLOSED_NODE = 'mount -t tmpfs none /dev/net && mknod /dev/net/tun c 10 200 && chmod 0 /dev/net/tun && exec "$@"'
@@ -26,10 +28,18 @@ def options(**changed):
 
 
 class Case:
-    """A command line; status and a word of the sentence that it must get."""
+    """A command line; status and a word of the sentence that it must get. program: an example beside the command."""
 
-    def __init__(self, name, argv, status, word, before=()):
+    def __init__(self, name, argv, status, word, before=(), program=None):
         self.name, self.argv, self.status, self.word, self.before = name, argv, status, word, list(before)
+        self.program = program
+
+    def command(self, proof):
+        """What to run, and how its sentence begins."""
+        if self.program is None:
+            return [*self.before, proof.weir, "serve", *self.argv], "weir serve: "
+        path = os.path.join(os.path.dirname(proof.weir), self.program)
+        return [*self.before, path, *self.argv], path + ": "
 
 
 USAGE = [
@@ -78,6 +88,36 @@ CONFIGURATION = [
 ]
 
 
+def example(name, status, word, *more, program="echo", **changed):
+    return Case("%s: %s" % (program, name), options(root=None, **changed) + list(more), status, word,
+                program=program)
+
+
+EXAMPLES = [
+    example("a port that is a word", 2, "--port abc", port="abc"),
+    example("a port with a tail", 2, "--port 7x", port="7x"),
+    example("port 0", 2, "--port 0", port="0"),
+    example("port 65536", 2, "--port 65536", port="65536"),
+    example("an empty port", 2, "--port", port=""),
+    example("no device", 2, "--dev", dev=None),
+    example("another kind of device", 2, "--dev eth:x", dev="eth:x"),
+    example("a device without a name", 2, "--dev tap:", dev="tap:"),
+    example("no address", 2, "--addr", addr=None),
+    example("an address of three numbers", 2, "--addr", addr="10.9.0/24"),
+    example("a host that is a word", 2, "--host nonsense", host="nonsense"),
+    example("a loss of 2", 2, "--fault loss=2", fault="loss=2"),
+    example("an unknown option", 2, "--nonsense", "--nonsense"),
+    example("an option without its value", 2, "--port", "--port"),
+    example("an argument", 2, "more", "more"),
+    example("an option of the proxy", 2, "--to", to="10.9.0.1:80"),
+    example("no server", 2, "--to", program="proxy"),
+    example("a server without a port", 2, "--to 10.9.0.1", program="proxy", to="10.9.0.1"),
+    example("a port that is a word", 2, "--port abc", program="proxy", to="10.9.0.1:80", port="abc"),
+    example("a name that is no TAP device", 1, "lo", dev="tap:lo"),
+    example("the network's own address", 1, "10.9.0.0/24", addr="10.9.0.0/24"),
+]
+
+
 def system_cases(proof):
     """What needs something of the system: namespaces of mounts, fewer rights, other devices."""
     closed = proof.path("closed")
@@ -90,6 +130,10 @@ def system_cases(proof):
         Case("no right to make a device", options(), 1, "no right", fewer),
         Case("no right to read the root", options(root=closed), 1, "--root " + closed, fewer),
         Case("a device that another server has", options(dev="tap:weirproof0", addr="10.9.0.3/24"), 1, "weirproof0"),
+        Case("echo: /dev/net/tun is missing", options(root=None), 1, "/dev/net/tun", hidden + [BEHIND_TMPFS, "sh"], "echo"),
+        Case("echo: no right to make a device", options(root=None), 1, "no right", fewer, "echo"),
+        Case("echo: a device that another server has", options(root=None, dev="tap:weirproof0", addr="10.9.0.3/24"), 1,
+             "weirproof0", program="echo"),
         Case("a network that another interface has", options(addr="10.77.0.2/24", host="10.77.0.1/24"), 1, "lo"),
     ]
     for case in cases:
@@ -109,7 +153,7 @@ def processes():
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open("/proc/%s/comm" % pid, encoding="utf-8") as f:
-                if f.read().strip() == "weir" and os.readlink("/proc/%s/ns/net" % pid) == here:
+                if f.read().strip() in PROGRAMS and os.readlink("/proc/%s/ns/net" % pid) == here:
                     found.add(int(pid))
         except OSError:
             pass
@@ -124,7 +168,7 @@ def sentences(text):
 def wrongs(proof, case):
     """What is wrong with how a command line was refused."""
     interfaces_before, processes_before = interfaces(), processes()
-    command = case.before + [proof.weir, "serve"] + case.argv
+    command, begins = case.command(proof)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=REFUSAL_SECONDS, check=False,
                               stdin=subprocess.DEVNULL, preexec_fn=proofkit.die_with_parent)
@@ -134,7 +178,7 @@ def wrongs(proof, case):
     wanted = case.status if isinstance(case.status, tuple) else (case.status,)
     found = [] if status in wanted else ["status %d, not %s" % (status, " or ".join(map(str, wanted)))]
     lines = sentences(told)
-    if len(lines) != 1 or not lines[0].startswith("weir serve: "):
+    if len(lines) != 1 or not lines[0].startswith(begins):
         found.append("%d sentences: %s" % (len(lines), told))
     if case.word not in told:
         found.append("%r is not told: %s" % (case.word, told.strip()))
@@ -166,7 +210,7 @@ def show_canaries(proof):
 
 def examine(proof):
     show_canaries(proof)
-    for case in USAGE + CONFIGURATION:
+    for case in USAGE + CONFIGURATION + EXAMPLES:
         show(proof, case)
     proofkit.run("ip", "address", "add", "10.77.0.1/24", "dev", "lo")
     with proofkit.Server(proof) as server:

@@ -28,12 +28,26 @@ def marks(ledger):
     return ledger["retransmits"], corrupt, ledger["dup_acks"]
 
 
+def share(ledger, name):
+    """Of the frames of both directions."""
+    return ledger["fault_" + name] / (ledger["tx_frames"] + ledger["rx_frames"])
+
+
+def show_counts(proof, ledger):
+    """What the ledger tells of the faults is about what was asked for."""
+    for name, asked in (("lost", 0.02), ("reordered", 0.02), ("duplicated", 0.01), ("corrupted", 0.001)):
+        proof.show("frames " + name, 0.5 * asked < share(ledger, name) < 2 * asked,
+                   "%d, %.3f %%" % (ledger["fault_" + name], 100 * share(ledger, name)))
+
+
 def show_canaries(proof):
     with proofkit.Server(proof, "--fault", "loss=1") as server:
         status, count, _ = proofkit.curl("small", "--connect-timeout", str(CANARY_SECONDS))
         server.stop()
     proof.canary("a device that loses everything", status != 0 and count == 0, "curl's status %d" % status)
     _, ledger = faulty(proof, "small", None)
+    told = [ledger[key] for key in ledger if key.startswith("fault_")]
+    proof.canary("a clean device's ledger", told == [0] * 4, "faults %s" % told)
     proof.canary("a clean device", not any(marks(ledger)), "%d sent again, %d corrupt, %d duplicate acks"
                  % marks(ledger))
 
@@ -47,6 +61,7 @@ def examine(proof):
                % (seconds, BULK_MIB * MIB / seconds / 1e6))
     proof.show("there were faults", all(marks(ledger)), "%d segments sent again, %d frames dropped as corrupt, "
                "%d duplicate acks" % marks(ledger))
+    show_counts(proof, ledger)
     proof.show("what mended them", ledger["fast_recoveries"] > 0, "%d fast recoveries, %d time-outs, %d frames sent"
                % (ledger["fast_recoveries"], ledger["timeouts"], ledger["tx_frames"]))
     proof.show("memory afterwards", ledger["zbuf_live"] == 0 and ledger["file_bytes_copied"] == 0,

@@ -29,7 +29,7 @@ SERVER = NET + ".2"
 HOST = NET + ".1/24"
 READY_SECONDS = 60   # the most that anything may take to start, under valgrind as well
 STOP_SECONDS = 60
-CURL_SECONDS = 280
+CURL_SECONDS = int(os.environ.get("WEIR_PROOF_SECONDS", "280"))  # the most that a transfer may take
 PR_SET_PDEATHSIG = 1
 
 ALONE = ["--pid", "--fork", "--kill-child", "--mount-proc"]  # processes of one's own as well, where /proc can be had
@@ -95,19 +95,18 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-class Server:
-    """A `weir serve` that listens when the constructor is done.
+class Program:
+    """A program that listens on a device when the constructor is done. Its standard output is kept.
 
     around: a command that runs it and goes on (strace); before: one that turns into it (env, valgrind).
     """
 
-    def __init__(self, proof, *options, around=(), before=(), dev="weirproof0"):
+    def __init__(self, proof, command, around=(), before=(), dev="weirproof0"):
         self.dev = dev
         self.out = tempfile.TemporaryFile(dir=proof.tmp)
-        command = [proof.weir, "serve", "--dev", "tap:" + dev, "--addr", SERVER + "/24", "--host", HOST,
-                   "--root", proof.root, "--json"]
+        device = ["--dev", "tap:" + dev, "--addr", SERVER + "/24", "--host", HOST]
         tell_pid = ["sh", "-c", 'echo "pid $$" >&2; exec "$@"', "sh"]
-        self.process = subprocess.Popen([*around, *tell_pid, *before, *command, *options], stdout=self.out,
+        self.process = subprocess.Popen([*around, *tell_pid, *before, *command, *device], stdout=self.out,
                                         stderr=subprocess.PIPE, preexec_fn=die_with_parent)
         self.told, self.ended, self.heard = "", False, threading.Condition()
         threading.Thread(target=self.listen, daemon=True).start()
@@ -142,7 +141,7 @@ class Server:
             return found
 
     def stop(self):
-        """Ends it in order; its ledger."""
+        """Ends it in order; what it printed."""
         os.kill(self.pid, signal.SIGTERM)
         try:
             status = self.process.wait(STOP_SECONDS)
@@ -152,9 +151,9 @@ class Server:
         if status != 0:
             raise Failed("the server ended with status %d: %s" % (status, self.told))
         self.out.seek(0)
-        ledger = json.loads(self.out.read())
+        printed = self.out.read().decode()
         self.close()
-        return ledger
+        return printed
 
     def close(self):
         with self.heard:
@@ -178,6 +177,29 @@ class Server:
     def __exit__(self, *_):
         if not self.out.closed:
             self.kill()
+
+
+class Server(Program):
+    """A `weir serve`."""
+
+    def __init__(self, proof, *options, **more):
+        super().__init__(proof, [proof.weir, "serve", "--root", proof.root, "--json", *options], **more)
+
+    def stop(self):
+        """Ends it in order; its ledger."""
+        return json.loads(super().stop())
+
+
+class Example(Program):
+    """One of the examples, which lie beside the command."""
+
+    def __init__(self, proof, name, *options, **more):
+        super().__init__(proof, [os.path.join(os.path.dirname(proof.weir), name), *options], **more)
+
+    def stop(self):
+        """Ends it in order; its ledger: number by name, as its one line tells them."""
+        line = super().stop()
+        return {entry.rpartition(" ")[0]: int(entry.rpartition(" ")[2]) for entry in line.strip().split(", ")}
 
 
 # ---- downloads ----
