@@ -11,6 +11,19 @@ static inline bool weir_is_pow2(uint64_t x)
     return x != 0 && (x & (x - 1)) == 0;
 }
 
+/* A function that must not be merged into its caller, whose short way would save its registers, too. */
+#define WEIR_APART __attribute__((noinline))
+
+/* A broken promise of a caller inside the stack: an assertion in debug builds, nothing in release. */
+static inline void weir_must(bool kept)
+{
+#ifndef NDEBUG
+    if (!kept) __builtin_trap();
+#else
+    (void)kept;
+#endif
+}
+
 /* floor(log2(x)); x > 0. */
 static inline unsigned weir_log2(uint32_t x)
 {

@@ -11,20 +11,6 @@
 
 #include <string.h>
 
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define NET16(x) __builtin_bswap16(x)
-#define NET32(x) __builtin_bswap32(x)
-#else
-#define NET16(x) (x)
-#define NET32(x) (x)
-#endif
-
-static inline uint64_t add_carry(uint64_t a, uint64_t b)
-{
-    uint64_t s = a + b;
-    return s + (s < b);
-}
-
 #if UINTPTR_MAX > UINT32_MAX
 
 /* 64-bit machines: words of 8 bytes. Sums and their carries are kept apart, so that each word costs an
@@ -58,7 +44,7 @@ static uint64_t sum_words(const uint8_t *p, size_t n)
     }
     for (; n >= 8; n -= 8, p += 8)
         chain_add(&a, p);
-    return add_carry(add_carry(a.sum, b.sum), a.carries + b.carries);
+    return weir_csum_carry(weir_csum_carry(a.sum, b.sum), a.carries + b.carries);
 }
 
 #else
@@ -115,39 +101,7 @@ uint64_t weir_csum_add(uint64_t sum, const void *data, size_t n, unsigned odd)
 {
     const uint8_t *p = data;
     size_t whole = n & ~(size_t)7;
-    uint64_t piece = add_carry(sum_words(p, whole), sum_tail(p + whole, n - whole));
+    uint64_t piece = weir_csum_carry(sum_words(p, whole), sum_tail(p + whole, n - whole));
     if (odd & 1) piece = piece << 8 | piece >> 56;
-    return add_carry(sum, piece);
-}
-
-uint64_t weir_csum_add16(uint64_t sum, uint16_t value)
-{
-    return add_carry(sum, NET16(value));
-}
-
-uint64_t weir_csum_add32(uint64_t sum, uint32_t value)
-{
-    return add_carry(sum, NET32(value));
-}
-
-uint64_t weir_csum_pseudo4(uint32_t src, uint32_t dst, uint8_t proto, uint32_t l4_bytes)
-{
-    uint64_t words = (uint64_t)NET32(src) + NET32(dst) + NET32(l4_bytes) + NET16((uint16_t)proto);
-    return words;
-}
-
-/* A number plus itself with its halves swapped: the upper half of the result is their sum, its carry added
- * in. */
-uint16_t weir_csum_fold(uint64_t sum)
-{
-    uint32_t half = (uint32_t)((sum + (sum << 32 | sum >> 32)) >> 32);
-    uint16_t quarter = (uint16_t)((half + (half << 16 | half >> 16)) >> 16);
-    return NET16(quarter);
-}
-
-uint64_t weir_csum_20(const void *p)
-{
-    uint32_t w[5];
-    memcpy(w, p, sizeof w);
-    return (uint64_t)w[0] + w[1] + w[2] + w[3] + w[4];
+    return weir_csum_carry(sum, piece);
 }

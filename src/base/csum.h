@@ -7,24 +7,54 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#include "base/order.h"
 
 /* sum + the sum of p[0..n), where p begins at an even (odd = 0) or odd offset. n up to 2^32 - 1. About n/8
  * additions. The result is a running sum for the next call. */
 uint64_t weir_csum_add(uint64_t sum, const void *p, size_t n, unsigned odd);
 
+static inline uint64_t weir_csum_carry(uint64_t a, uint64_t b)
+{
+    uint64_t s = a + b;
+    return s + (s < b);
+}
+
 /* The sum of p[0..20), a header of IPv4 without options; the same as weir_csum_add(0, p, 20, 0), faster. */
-uint64_t weir_csum_20(const void *p);
+static inline uint64_t weir_csum_20(const void *p)
+{
+    uint32_t w[5];
+    memcpy(w, p, sizeof w);
+    return (uint64_t)w[0] + w[1] + w[2] + w[3] + w[4];
+}
 
 /* sum + a 16-bit value given as a number (host order), as if it lay there in network order at an even offset.
  */
-uint64_t weir_csum_add16(uint64_t sum, uint16_t value);
-uint64_t weir_csum_add32(uint64_t sum, uint32_t value);
+static inline uint64_t weir_csum_add16(uint64_t sum, uint16_t value)
+{
+    return weir_csum_carry(sum, WEIR_NET16(value));
+}
+static inline uint64_t weir_csum_add32(uint64_t sum, uint32_t value)
+{
+    return weir_csum_carry(sum, WEIR_NET32(value));
+}
 
 /* The sum of the IPv4 pseudo-header of TCP and UDP (RFC 9293 3.1); addresses as numbers. */
-uint64_t weir_csum_pseudo4(uint32_t src, uint32_t dst, uint8_t proto, uint32_t l4_bytes);
+static inline uint64_t weir_csum_pseudo4(uint32_t src, uint32_t dst, uint8_t proto, uint32_t l4_bytes)
+{
+    return (uint64_t)WEIR_NET32(src) + WEIR_NET32(dst) + WEIR_NET32(l4_bytes) + WEIR_NET16((uint16_t)proto);
+}
 
-/* The running sum folded to 16 bits and NOT complemented, as a number to be stored with weir_put_be16. */
-uint16_t weir_csum_fold(uint64_t sum);
+/* The running sum folded to 16 bits and NOT complemented, as a number to be stored with weir_put_be16. A
+ * number plus itself with its halves swapped: the upper half of the result is their sum, its carry added in.
+ */
+static inline uint16_t weir_csum_fold(uint64_t sum)
+{
+    uint32_t half = (uint32_t)((sum + (sum << 32 | sum >> 32)) >> 32);
+    uint16_t quarter = (uint16_t)((half + (half << 16 | half >> 16)) >> 16);
+    return WEIR_NET16(quarter);
+}
 
 /* The checksum: the folded sum's complement, as a number to be stored with weir_put_be16. Over data that
  * includes a right checksum it is 0. */

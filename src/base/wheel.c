@@ -21,7 +21,8 @@
  * Entries set to a time that has come already lie in the list of the due instead (slot SLOT_DUE).
  *
  * Time moves from the start of one busy slot to the next, found by the bits of `busy`: idle time costs
- * nothing.
+ * nothing. Two answers are kept, since a stack asks far more often than a millisecond ends: `quiet`, that a
+ * pop found nothing at now_ms, until a pop looks again; and next_ms, until an entry is filed or taken away.
  *
  * Rejected: filing by distance (level from when - now) lets a slot hold entries of this lap and the next, so
  * that the start of a slot is no lower bound; emptying a whole slot at once, when its time comes, costs as
@@ -68,6 +69,7 @@ static void link_front(struct weir_wheel *w, uint32_t owner, uint32_t slot)
 {
     struct weir_wheel_node *node = &w->node[owner];
     uint32_t *head = head_of(w, slot);
+    w->next_known = false;
     node->slot = slot;
     node->prev = 0;
     node->next = *head;
@@ -81,6 +83,7 @@ static void unlink_node(struct weir_wheel *w, uint32_t owner)
 {
     struct weir_wheel_node *node = &w->node[owner];
     uint32_t *head = head_of(w, node->slot);
+    w->next_known = false;
     if (node->next != 0) w->node[node->next - 1].prev = node->prev;
     if (node->prev != 0)
         w->node[node->prev - 1].next = node->next;
@@ -161,22 +164,25 @@ static uint32_t take_first(struct weir_wheel *w, uint32_t head)
     return owner;
 }
 
+/* Nothing is left whose time has come. Entries that are set from now on are later, or go to the due. */
+static bool nothing_at(struct weir_wheel *w, uint32_t now_ms)
+{
+    w->now_ms = now_ms;
+    w->quiet = true;
+    return false;
+}
+
 bool weir_wheel_pop(struct weir_wheel *w, uint32_t now_ms, uint32_t *owner)
 {
     uint32_t slot, start_ms;
+    w->quiet = w->next_known = false;
     for (uint32_t filed = 0; filed < WEIR_WHEEL_REFILE; filed++) {
         if (w->due != 0) {
             *owner = take_first(w, w->due);
             return true;
         }
-        if (!first_slot(w, &slot, &start_ms)) {
-            w->now_ms = now_ms;
-            return false;
-        }
-        if (weir_seq_lt(now_ms, start_ms)) {
-            if (weir_seq_lt(w->now_ms, now_ms)) w->now_ms = now_ms;
-            return false;
-        }
+        if (!first_slot(w, &slot, &start_ms)) return nothing_at(w, now_ms);
+        if (weir_seq_lt(now_ms, start_ms)) return nothing_at(w, weir_seq_max(w->now_ms, now_ms));
         w->now_ms = start_ms;
         uint32_t head = *head_of(w, slot);
         if (slot <= WEIR_WHEEL_SLOTS) {
@@ -189,12 +195,15 @@ bool weir_wheel_pop(struct weir_wheel *w, uint32_t now_ms, uint32_t *owner)
     return false;
 }
 
-bool weir_wheel_next(const struct weir_wheel *w, uint32_t *when_ms)
+bool weir_wheel_next(struct weir_wheel *w, uint32_t *when_ms)
 {
     uint32_t slot;
+    if (w->pending == 0) return false;
     if (w->due != 0) {
         *when_ms = w->node[w->due - 1].when_ms;
         return true;
     }
-    return first_slot(w, &slot, when_ms);
+    if (!w->next_known) w->next_known = first_slot(w, &slot, &w->next_ms);
+    *when_ms = w->next_ms;
+    return w->next_known;
 }

@@ -32,7 +32,10 @@ struct weir_wheel {
     uint32_t now_ms; /* everything due before it has been popped or is in the list of the due; may lag behind
                         the time told while there is more to pop */
     uint32_t pending;
-    uint32_t due;                     /* list of entries whose time has come, owner + 1 */
+    uint32_t due;     /* list of entries whose time has come, owner + 1 */
+    uint32_t next_ms; /* with next_known: what weir_wheel_next found, and no entry was filed since */
+    bool next_known;
+    bool quiet;                       /* at now_ms nothing has come but what is in the list of the due */
     uint64_t busy[WEIR_WHEEL_LEVELS]; /* bit s: slot s is not empty */
     uint32_t head[WEIR_WHEEL_LEVELS][WEIR_WHEEL_SLOTS];
 };
@@ -56,9 +59,15 @@ static inline bool weir_wheel_pending(const struct weir_wheel *w, uint32_t owner
  * on. Never early; entries of one poll come in no stated order. now_ms never goes back. */
 bool weir_wheel_pop(struct weir_wheel *, uint32_t now_ms, uint32_t *owner);
 
+/* Whether a pop at now_ms would find nothing, for a compare; false: it has to look. */
+static inline bool weir_wheel_quiet(const struct weir_wheel *w, uint32_t now_ms)
+{
+    return w->quiet && w->due == 0 && w->now_ms == now_ms;
+}
+
 /* A time not after the earliest entry's (exact for entries of the first level, else the start of its slot),
  * or, when some entry is due already, a time that has passed; false when nothing is pending. A pop at this
  * time makes progress: it yields an owner or moves entries nearer. */
-bool weir_wheel_next(const struct weir_wheel *, uint32_t *when_ms);
+bool weir_wheel_next(struct weir_wheel *, uint32_t *when_ms);
 
 #endif

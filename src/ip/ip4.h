@@ -15,6 +15,7 @@
 #include "mem/zpool.h"
 #include "netdev/txq.h"
 #include "weir/config.h"
+#include "wire/eth.h"
 #include "wire/icmphdr.h"
 #include "wire/ip4hdr.h"
 
@@ -57,6 +58,7 @@ struct weir_ip {
 struct weir_rxpkt {
     const struct weir_frame *frame;
     struct weir_ifc *ifc;
+    struct weir_zhead *head; /* of the zbuf of piece 0; tcp_fast.c alone asks for it */
     struct weir_ip4hdr ip;
     const uint8_t *l4; /* first byte of the transport header, in piece 0 */
     uint32_t l4_at;    /* its offset in the frame */
@@ -101,9 +103,21 @@ struct weir_ifc *weir_ip4_local(struct weir_ip *, uint32_t addr);
 enum weir_send weir_ip4_ready(struct weir_ip *, struct weir_ifc *, uint32_t next_hop, uint32_t pieces,
                               uint8_t mac[6]);
 
+/* Bytes of the headers in front of the transport's. */
+static inline uint32_t weir_ip4_lower(const struct weir_ifc *ifc)
+{
+    return ifc->ether ? WEIR_ETH_BYTES + WEIR_IP4_BYTES : WEIR_IP4_BYTES;
+}
+
 /* A header block for a frame that leaves by this interface: returns the place of the transport header in it,
  * with at least WEIR_ZCLASS_MIN - WEIR_L4_AT bytes from there on; NULL iff none is free. */
-uint8_t *weir_ip4_block(struct weir_ip *, const struct weir_ifc *);
+static inline uint8_t *weir_ip4_block(struct weir_ip *ip, const struct weir_ifc *ifc)
+{
+    struct weir_zhead *h = weir_zpool_take(ip->z, WEIR_ZCLASS_MIN, WEIR_TAKE_CONTROL);
+    if (h == NULL) return NULL;
+    uint32_t lower = weir_ip4_lower(ifc), base_mask = ifc->dev->caps.base_align - 1u;
+    return weir_zpool_first(ip->z, h) + ((WEIR_L4_AT - lower) & ~base_mask) + lower;
+}
 void weir_ip4_block_drop(struct weir_ip *, uint8_t *l4);
 
 /* Adds IP and link headers in front of l4 and pushes the frame. Only after weir_ip4_ready said OK for at
@@ -130,7 +144,12 @@ uint32_t weir_ip4_slices(const struct weir_rxpkt *, uint32_t from, struct weir_p
 uint64_t weir_ip4_l4_sum(const struct weir_rxpkt *);
 
 /* Whether the transport checksum is good: by the device's word, or summed here. */
-bool weir_ip4_csum_ok(const struct weir_rxpkt *);
+bool weir_ip4_csum_good(const struct weir_rxpkt *); /* summed here */
+static inline bool weir_ip4_csum_ok(const struct weir_rxpkt *pkt)
+{
+    return (pkt->frame->flags & (WEIR_FRAME_CSUM_GOOD | WEIR_FRAME_CSUM_NEEDED)) != 0 ||
+           weir_ip4_csum_good(pkt);
+}
 
 /* ICMP: answers echo by reference to the received bytes; an error that quotes a TCP segment from one of our
  * addresses gives PASS and *note; others are counted. */

@@ -20,25 +20,6 @@
 
 _Static_assert(WEIR_L4_AT + 60 <= WEIR_ZCLASS_MIN, "a header block holds a TCP header with all options");
 
-/* Bytes of the headers in front of the transport's. */
-static uint32_t lower_bytes(const struct weir_ifc *ifc)
-{
-    return (ifc->ether ? WEIR_ETH_BYTES : 0) + WEIR_IP4_BYTES;
-}
-
-static uint32_t base_mask(const struct weir_ifc *ifc)
-{
-    return ifc->dev->caps.base_align - 1;
-}
-
-uint8_t *weir_ip4_block(struct weir_ip *ip, const struct weir_ifc *ifc)
-{
-    struct weir_zhead *h = weir_zpool_take(ip->z, WEIR_ZCLASS_MIN, WEIR_TAKE_CONTROL);
-    if (h == NULL) return NULL;
-    uint32_t lower = lower_bytes(ifc);
-    return weir_zpool_first(ip->z, h) + ((WEIR_L4_AT - lower) & ~base_mask(ifc)) + lower;
-}
-
 void weir_ip4_block_drop(struct weir_ip *ip, uint8_t *l4)
 {
     weir_zpool_unref(ip->z, weir_zpool_head(ip->z, l4), WEIR_OWNER_TXWAIT);
@@ -85,7 +66,7 @@ static void put_csum(const struct weir_ifc *ifc, const struct weir_outpkt *o, st
     }
     weir_put_be16(field, weir_csum_fold(pseudo));
     f->flags |= WEIR_FRAME_CSUM_NEEDED;
-    f->csum_start = (uint16_t)lower_bytes(ifc);
+    f->csum_start = (uint16_t)weir_ip4_lower(ifc);
     f->csum_field = o->csum_field;
 }
 
@@ -94,13 +75,13 @@ static void put_gso(const struct weir_ifc *ifc, const struct weir_outpkt *o, str
     if (o->gso_bytes == 0 || o->payload_bytes <= o->gso_bytes) return;
     f->flags |= WEIR_FRAME_TSO4;
     f->gso_bytes = o->gso_bytes;
-    f->hdr_bytes = (uint16_t)(lower_bytes(ifc) + o->l4_bytes);
+    f->hdr_bytes = (uint16_t)(weir_ip4_lower(ifc) + o->l4_bytes);
 }
 
 /* The frame but for its Ethernet header; f->pieces has 1 + n_pieces places. */
 static void build(struct weir_ifc *ifc, const struct weir_outpkt *o, struct weir_frame *f)
 {
-    uint32_t lower = lower_bytes(ifc);
+    uint32_t lower = weir_ip4_lower(ifc);
     struct weir_ip4hdr h = {
         .src = o->src,
         .dst = o->dst,
@@ -175,9 +156,9 @@ static uint32_t cut(const struct weir_netdev_caps *caps, const struct weir_outpk
 /* Whether the device takes a frame of this header block and so many pieces and bytes. */
 static bool fits(const struct weir_ifc *ifc, const struct weir_outpkt *o)
 {
-    uintptr_t start = (uintptr_t)o->l4 - lower_bytes(ifc);
+    uintptr_t start = (uintptr_t)o->l4 - weir_ip4_lower(ifc);
     return o->n_pieces <= WEIR_DATAGRAM_PIECES && 1 + o->n_pieces <= ifc->dev->caps.max_pieces &&
-           WEIR_IP4_BYTES + l4_total(o) <= ifc->mtu && (start & base_mask(ifc)) == 0;
+           WEIR_IP4_BYTES + l4_total(o) <= ifc->mtu && (start & (ifc->dev->caps.base_align - 1u)) == 0;
 }
 
 static void give_up(struct weir_ip *ip, const struct weir_outpkt *o, enum weir_drop why)

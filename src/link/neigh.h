@@ -11,7 +11,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
+#include "base/bits.h"
 #include "base/siphash.h"
 #include "base/verdict.h"
 #include "mem/zpool.h"
@@ -75,6 +77,9 @@ struct weir_neigh {
     uint32_t free; /* entry + 1 */
     uint32_t order;
     uint32_t hit; /* entry + 1 that was found last */
+    uint32_t
+        next_ms; /* with next_known: the earliest when_ms of all lists, none of which has changed since */
+    bool next_known;
     struct weir_neigh_list list[WEIR_NEIGH_STATES];
     uint32_t ip, mask; /* our own address and its subnet's mask, numbers */
     uint8_t mac[6];
@@ -91,12 +96,30 @@ void weir_neigh_init(struct weir_neigh *, struct weir_txq *, struct weir_zpool *
                      uint32_t *bucket, struct weir_neigh_wait *, uint32_t queue_max, const uint8_t mac[6],
                      uint32_t ip, uint32_t mask);
 
+/* The entry found last, if it is this neighbour's and in REACHABLE, which is how it is for most frames. */
+static inline struct weir_neigh_entry *weir_neigh_hit(struct weir_neigh *n, uint32_t ip)
+{
+    struct weir_neigh_entry *e = n->hit ? &n->entry[n->hit - 1] : NULL;
+    return e && e->ip == ip && e->state == WEIR_NEIGH_REACHABLE ? e : NULL;
+}
+
+/* weir_neigh_resolve for all others. */
+enum weir_send weir_neigh_ask(struct weir_neigh *, uint32_t ip, uint32_t now_ms, uint8_t mac[6]);
+
 /* The Ethernet address of a neighbour on this link. OK and mac[6]; WAIT_NEIGH: a request is out (sent now if
  * none was lately; without a header block or room it goes out on the first tick that finds both); NO_NEIGH:
  * it did not answer lately. When the table is full an old entry is replaced (weir_neigh_make says which), but
  * not one that was asked less than WEIR_NEIGH_KEEP_MS ago: WAIT_NEIGH then, without a request. Constant time.
  */
-enum weir_send weir_neigh_resolve(struct weir_neigh *, uint32_t ip, uint32_t now_ms, uint8_t mac[6]);
+static inline enum weir_send weir_neigh_resolve(struct weir_neigh *n, uint32_t ip, uint32_t now_ms,
+                                                uint8_t mac[6])
+{
+    struct weir_neigh_entry *e = weir_neigh_hit(n, ip);
+    if (!e) return weir_neigh_ask(n, ip, now_ms, mac);
+    e->used_ms = now_ms;
+    memcpy(mac, e->mac, 6);
+    return WEIR_SEND_OK;
+}
 
 /* Keeps a datagram (at most 4 pieces; the Ethernet header's place is in front and unfilled) until ip answers.
  * Takes over one reference (TXWAIT) of piece 0 and adds one for each other piece; owner DATAGRAM while it
@@ -113,12 +136,24 @@ void weir_neigh_queue(struct weir_neigh *, uint32_t ip, const struct weir_frame 
 enum weir_verdict weir_neigh_input(struct weir_neigh *, const uint8_t *p, uint32_t n, uint32_t now_ms);
 
 /* TCP made progress with this neighbour: it is reachable (RFC 4861 7.3.1). */
-void weir_neigh_confirm(struct weir_neigh *, uint32_t ip, uint32_t now_ms);
+void weir_neigh_reached(struct weir_neigh *, uint32_t ip, uint32_t now_ms);
+static inline void weir_neigh_confirm(struct weir_neigh *n, uint32_t ip, uint32_t now_ms)
+{
+    const struct weir_neigh_entry *e = weir_neigh_hit(n, ip);
+    if (e && e->when_ms == now_ms + WEIR_NEIGH_REACHABLE_MS) return; /* it was in this millisecond */
+    weir_neigh_reached(n, ip, now_ms);
+}
 
 /* Ages and asks again, first for those whose request found no header block or room, if there is some now:
  * handles at most WEIR_NEIGH_TICK_MAX entries of either; call it on every poll, it returns at once
  * when nothing is due. Returns the time of the next call that is needed, false: none. */
-bool weir_neigh_tick(struct weir_neigh *, uint32_t now_ms, uint32_t *next_ms);
+bool weir_neigh_age(struct weir_neigh *, uint32_t now_ms, uint32_t *next_ms);
+static inline bool weir_neigh_tick(struct weir_neigh *n, uint32_t now_ms, uint32_t *next_ms)
+{
+    if (!n->next_known || weir_seq_leq(n->next_ms, now_ms)) return weir_neigh_age(n, now_ms, next_ms);
+    *next_ms = n->next_ms;
+    return true;
+}
 
 /* Drops every waiting datagram. */
 void weir_neigh_close(struct weir_neigh *);

@@ -64,7 +64,7 @@ static void begin_asking(struct weir_neigh *n, struct weir_neigh_entry *e, enum 
     ask(n, e, now_ms);
 }
 
-enum weir_send weir_neigh_resolve(struct weir_neigh *n, uint32_t ip, uint32_t now_ms, uint8_t mac[6])
+enum weir_send weir_neigh_ask(struct weir_neigh *n, uint32_t ip, uint32_t now_ms, uint8_t mac[6])
 {
     if (ip == n->ip || ip == 0 || ip >= GROUPS_FROM) return WEIR_SEND_NO_NEIGH;
     struct weir_neigh_entry *e = weir_neigh_find(n, ip);
@@ -82,11 +82,14 @@ enum weir_send weir_neigh_resolve(struct weir_neigh *n, uint32_t ip, uint32_t no
     return WEIR_SEND_OK;
 }
 
-void weir_neigh_confirm(struct weir_neigh *n, uint32_t ip, uint32_t now_ms)
+void weir_neigh_reached(struct weir_neigh *n, uint32_t ip, uint32_t now_ms)
 {
     struct weir_neigh_entry *e = weir_neigh_find(n, ip);
+    uint32_t until_ms = now_ms + WEIR_NEIGH_REACHABLE_MS;
     if (e == NULL || !weir_neigh_known(e)) return;
-    weir_neigh_move(n, e, WEIR_NEIGH_REACHABLE, now_ms + WEIR_NEIGH_REACHABLE_MS);
+    if (e->state == WEIR_NEIGH_REACHABLE && e->when_ms == until_ms)
+        return; /* confirmed in this millisecond */
+    weir_neigh_move(n, e, WEIR_NEIGH_REACHABLE, until_ms);
 }
 
 /* What a packet of a known neighbour says of its address. */
@@ -201,10 +204,20 @@ static bool can_ask(const struct weir_neigh *n)
     return weir_txq_room(n->txq, 1) && weir_zpool_can(n->z, 0, WEIR_TAKE_CONTROL, 1);
 }
 
+static const uint8_t asking[] = {WEIR_NEIGH_INCOMPLETE, WEIR_NEIGH_PROBE};
+
+static bool any_put_off(const struct weir_neigh *n)
+{
+    for (uint32_t i = 0; i < sizeof(asking); i++) {
+        uint32_t first = n->list[asking[i]].first;
+        if (first != 0 && weir_neigh_at(n, first)->put_off) return true;
+    }
+    return false;
+}
+
 /* Requests that found no block or room, which stand at the front of their lists: now, if there is some. */
 static void ask_put_off(struct weir_neigh *n, uint32_t now_ms)
 {
-    static const uint8_t asking[] = {WEIR_NEIGH_INCOMPLETE, WEIR_NEIGH_PROBE};
     uint32_t done = 0;
     for (uint32_t i = 0; i < sizeof(asking); i++) {
         const struct weir_neigh_list *l = &n->list[asking[i]];
@@ -216,7 +229,7 @@ static void ask_put_off(struct weir_neigh *n, uint32_t now_ms)
     }
 }
 
-bool weir_neigh_tick(struct weir_neigh *n, uint32_t now_ms, uint32_t *next_ms)
+bool weir_neigh_age(struct weir_neigh *n, uint32_t now_ms, uint32_t *next_ms)
 {
     ask_put_off(n, now_ms);
     struct weir_neigh_entry *e = soonest(n);
@@ -226,6 +239,7 @@ bool weir_neigh_tick(struct weir_neigh *n, uint32_t now_ms, uint32_t *next_ms)
         e = soonest(n);
     }
     if (e == NULL) return false;
-    *next_ms = e->when_ms;
+    n->next_known = !any_put_off(n); /* those are asked for as soon as there is room */
+    *next_ms = n->next_ms = e->when_ms;
     return true;
 }

@@ -82,6 +82,7 @@ static void list_remove(struct weir_neigh *n, struct weir_neigh_entry *e)
 {
     if (e->state == WEIR_NEIGH_NONE) return;
     struct weir_neigh_list *l = &n->list[e->state];
+    n->next_known = false;
     if (e->before != 0)
         weir_neigh_at(n, e->before)->behind = e->behind;
     else
@@ -100,6 +101,7 @@ void weir_neigh_move(struct weir_neigh *n, struct weir_neigh_entry *e, enum weir
     list_remove(n, e);
     struct weir_neigh_list *l = &n->list[state];
     uint32_t number = weir_neigh_number(n, e);
+    n->next_known = false;
     e->state = (uint8_t)state;
     e->put_off = 0;
     e->when_ms = when_ms;
@@ -118,6 +120,7 @@ void weir_neigh_put_off(struct weir_neigh *n, struct weir_neigh_entry *e, uint32
     uint32_t number = weir_neigh_number(n, e);
     list_remove(n, e);
     e->put_off = 1;
+    n->next_known = false;
     e->when_ms = when_ms;
     e->behind = l->first;
     if (l->first != 0)

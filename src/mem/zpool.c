@@ -28,16 +28,6 @@
 #include "base/bits.h"
 #include "weir/err.h"
 
-/* A broken promise of the caller, who is the stack: an assertion in debug builds, nothing in release. */
-static inline void must(bool kept)
-{
-#ifndef NDEBUG
-    if (!kept) __builtin_trap();
-#else
-    (void)kept;
-#endif
-}
-
 static inline struct weir_zhead *head_of(const struct weir_zpool_class *c, uint32_t number)
 {
     return (struct weir_zhead *)(c->bias + ((uintptr_t)number << c->hshift));
@@ -60,67 +50,14 @@ uint32_t weir_zpool_number(const struct weir_zpool *z, const struct weir_zhead *
     return (uint32_t)(((uintptr_t)h - c->bias) >> c->hshift);
 }
 
-int weir_zpool_find(const struct weir_zpool *z, const void *addr, struct weir_zhead **head)
+struct weir_zhead *weir_zpool_take_larger(struct weir_zpool *z, uint32_t bytes, unsigned best,
+                                          enum weir_take kind)
 {
-    struct weir_zhead *h = weir_zpool_head(z, addr);
-    if (!h) return WEIR_EFOREIGN;
-    /* Wraps to a large number for an address before the first byte, in the head. */
-    uintptr_t at = (uintptr_t)addr - (uintptr_t)weir_zpool_first(z, h);
-    if (at >= weir_zpool_bytes(z, h)) return WEIR_EFAULT;
-    if (h->state != WEIR_Z_LIVE) return WEIR_ENOTHELD;
-    *head = h;
-    return 0;
-}
-
-static inline unsigned class_for(const struct weir_zpool *z, uint32_t bytes)
-{
-    if (bytes - 1 >= WEIR_ZCLASS_MAX) return z->classes;
-    unsigned i = z->class_of[weir_log2((bytes - 1) | 1) + 1];
-    /* bytes <= 2^k, and class_of gave the first class above 2^(k - 1). One more is enough: strides at least
-     * double, so the next one's usable bytes, 64 less at most, are above 2^k. */
-    return i < z->classes && z->cls[i].bytes < bytes ? i + 1 : i;
-}
-
-unsigned weir_zpool_class_for(const struct weir_zpool *z, uint32_t bytes)
-{
-    return class_for(z, bytes);
-}
-
-static void note_peak(const struct weir_zpool *z)
-{
-    uint32_t in_use = z->live - z->posted;
-    if (z->stats && in_use > z->stats->zbuf_peak) z->stats->zbuf_peak = in_use;
-}
-
-static struct weir_zhead *begin_life(struct weir_zpool *z, struct weir_zpool_class *c, enum weir_take kind)
-{
-    struct weir_zhead *h = head_of(c, c->free_head - 1);
-    c->free_head = h->u.next_free;
-    if (--c->free < c->low) c->low = c->free;
-    z->live++;
-    h->app = kind == WEIR_TAKE_APP;
-    h->stk = kind != WEIR_TAKE_APP;
-    h->state = WEIR_Z_LIVE;
-    h->gen++;
-    h->tag = 0;
-    h->lent_id = h->lent_bytes = 0;
-    h->u.birth_ms = z->now_ms;
-    z->posted += weir_take_posts(kind);
-    if (z->stats) {
-        z->stats->zbuf_allocs++;
-        note_peak(z);
-    }
-    return h;
-}
-
-struct weir_zhead *weir_zpool_take(struct weir_zpool *z, uint32_t bytes, enum weir_take kind)
-{
-    unsigned best = class_for(z, bytes);
     for (unsigned i = best; i < z->classes; i++) {
         struct weir_zpool_class *c = &z->cls[i];
         if (c->free <= c->floor[kind]) continue;
-        if (i != best && z->stats) z->stats->fallthroughs++;
-        struct weir_zhead *h = begin_life(z, c, kind);
+        if (z->stats) z->stats->fallthroughs++;
+        struct weir_zhead *h = weir_zpool_begin_life(z, c, kind);
         if (weir_take_posts(kind)) h->asked_bytes = bytes;
         return h;
     }
@@ -128,7 +65,7 @@ struct weir_zhead *weir_zpool_take(struct weir_zpool *z, uint32_t bytes, enum we
     return NULL;
 }
 
-bool weir_zpool_can(const struct weir_zpool *z, unsigned cls, enum weir_take kind, uint32_t n)
+bool weir_zpool_can_larger(const struct weir_zpool *z, unsigned cls, enum weir_take kind, uint32_t n)
 {
     uint64_t sum = 0;
     for (unsigned i = cls; i < z->classes; i++) {
@@ -138,74 +75,17 @@ bool weir_zpool_can(const struct weir_zpool *z, unsigned cls, enum weir_take kin
     return sum >= n;
 }
 
-void weir_zpool_recycle(struct weir_zpool *z, struct weir_zhead *h)
+#ifdef WEIR_WRAP_DECISIONS
+struct weir_zhead *weir_zpool_take(struct weir_zpool *z, uint32_t bytes, enum weir_take kind)
 {
-    struct weir_zpool_class *c = &z->cls[h->cls];
-    h->state = WEIR_Z_FREE;
-    h->u.next_free = c->free_head;
-    c->free_head = (uint32_t)(((uintptr_t)h - c->bias) >> c->hshift) + 1;
-    c->free++;
-    z->live--;
-    if (z->stats) z->stats->zbuf_frees++;
+    return weir_zpool_take_inline(z, bytes, kind);
 }
 
-/* After app or stk went down: true iff nothing refers to the segment and it is on its list again. */
-static bool end_life(struct weir_zpool *z, struct weir_zhead *h)
+bool weir_zpool_can(const struct weir_zpool *z, unsigned cls, enum weir_take kind, uint32_t n)
 {
-    if ((h->app | h->stk) != 0) return false;
-    if (atomic_load_explicit(&h->remote, memory_order_relaxed) != 0) {
-        h->state = WEIR_Z_LIMBO;
-        return false;
-    }
-    weir_zpool_recycle(z, h);
-    return true;
+    return weir_zpool_can_inline(z, cls, kind, n);
 }
-
-bool weir_zpool_ref(struct weir_zpool *z, struct weir_zhead *h, enum weir_owner owner)
-{
-    must(h->state == WEIR_Z_LIVE && owner != WEIR_OWNER_APP);
-    if (h->stk == UINT16_MAX) return false;
-    h->stk++;
-    if (owner == WEIR_OWNER_POSTED) z->posted++;
-    return true;
-}
-
-bool weir_zpool_unref(struct weir_zpool *z, struct weir_zhead *h, enum weir_owner owner)
-{
-    must(h->stk > 0 && owner != WEIR_OWNER_APP);
-    h->stk--;
-    if (owner == WEIR_OWNER_POSTED) z->posted--;
-    bool freed = end_life(z, h);
-    if (owner == WEIR_OWNER_POSTED) note_peak(z);
-    return freed;
-}
-
-void weir_zpool_move(struct weir_zpool *z, struct weir_zhead *h, enum weir_owner from, enum weir_owner to)
-{
-    must(h->stk > 0 && from != WEIR_OWNER_APP && to != WEIR_OWNER_APP);
-    (void)h;
-    if (from == WEIR_OWNER_POSTED) z->posted--;
-    if (to == WEIR_OWNER_POSTED) z->posted++;
-    note_peak(z);
-}
-
-int weir_zpool_app_ref(struct weir_zpool *z, struct weir_zhead *h)
-{
-    (void)z;
-    must(h->state == WEIR_Z_LIVE);
-    if (h->app == UINT16_MAX) return WEIR_EOVERFLOW;
-    h->app++;
-    return 0;
-}
-
-int weir_zpool_app_unref(struct weir_zpool *z, struct weir_zhead *h, uint32_t n)
-{
-    if (n > h->app) return WEIR_ENOTHELD;
-    if (n == 0) return 0;
-    h->app = (uint16_t)(h->app - n);
-    (void)end_life(z, h);
-    return h->app == 0;
-}
+#endif
 
 /* ---- the check ---- */
 

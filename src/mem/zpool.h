@@ -30,13 +30,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bits.h"
 #include "mem/carve.h"
 #include "weir/config.h"
+#include "weir/err.h"
 #include "weir/stats.h"
 #include "weir/zbuf.h"
 
 /* What devices are usually given to receive into: 2 KB, less a head inside. */
 #define WEIR_RX_ZBUF_BYTES 1984u
+
+/* Decisions about memory are made inline. take_fail_test stands between them and their callers, by the
+ * linker; so its library is compiled with WEIR_WRAP_DECISIONS and has them out of line. */
+#ifdef WEIR_WRAP_DECISIONS
+#define WEIR_DECISION(name) name##_inline
+#else
+#define WEIR_DECISION(name) name
+#endif
 
 enum weir_take {
     WEIR_TAKE_CONTROL, /* header blocks: acknowledgements, resets, window updates, ARP */
@@ -143,10 +153,27 @@ static inline uint32_t weir_zpool_bytes(const struct weir_zpool *z, const struct
 
 /* 0 and *head for an address among the data bytes of a live segment; WEIR_EFOREIGN outside the region,
  * WEIR_EFAULT on a head or behind the usable bytes, WEIR_ENOTHELD in a segment that nobody holds. */
-int weir_zpool_find(const struct weir_zpool *, const void *addr, struct weir_zhead **head);
+static inline int weir_zpool_find(const struct weir_zpool *z, const void *addr, struct weir_zhead **head)
+{
+    struct weir_zhead *h = weir_zpool_head(z, addr);
+    if (!h) return WEIR_EFOREIGN;
+    /* Wraps to a large number for an address before the first byte, in the head. */
+    uintptr_t at = (uintptr_t)addr - (uintptr_t)weir_zpool_first(z, h);
+    if (at >= weir_zpool_bytes(z, h)) return WEIR_EFAULT;
+    if (h->state != WEIR_Z_LIVE) return WEIR_ENOTHELD;
+    *head = h;
+    return 0;
+}
 
 /* The smallest class that fits bytes, or classes when none does. Constant time. */
-unsigned weir_zpool_class_for(const struct weir_zpool *, uint32_t bytes);
+static inline unsigned weir_zpool_class_for(const struct weir_zpool *z, uint32_t bytes)
+{
+    if (bytes - 1 >= WEIR_ZCLASS_MAX) return z->classes;
+    unsigned i = z->class_of[weir_log2((bytes - 1) | 1) + 1];
+    /* bytes <= 2^k, and class_of gave the first class above 2^(k - 1). One more is enough: strides at least
+     * double, so the next one's usable bytes, 64 less at most, are above 2^k. */
+    return i < z->classes && z->cls[i].bytes < bytes ? i + 1 : i;
+}
 
 /* Whose the reference of a taken segment is. */
 static inline bool weir_take_posts(enum weir_take kind)
@@ -160,28 +187,140 @@ static inline enum weir_owner weir_take_owner(enum weir_take kind)
     return kind == WEIR_TAKE_COPY ? WEIR_OWNER_WARM : WEIR_OWNER_TXWAIT;
 }
 
+static inline void weir_zpool_note_peak(const struct weir_zpool *z)
+{
+    uint32_t in_use = z->live - z->posted;
+    if (z->stats && in_use > z->stats->zbuf_peak) z->stats->zbuf_peak = in_use;
+}
+
+/* The first free segment of a class that has one, with its first reference. */
+static inline struct weir_zhead *weir_zpool_begin_life(struct weir_zpool *z, struct weir_zpool_class *c,
+                                                       enum weir_take kind)
+{
+    struct weir_zhead *h = (struct weir_zhead *)(c->bias + ((uintptr_t)(c->free_head - 1) << c->hshift));
+    c->free_head = h->u.next_free;
+    if (--c->free < c->low) c->low = c->free;
+    z->live++;
+    h->app = kind == WEIR_TAKE_APP;
+    h->stk = kind != WEIR_TAKE_APP;
+    h->state = WEIR_Z_LIVE;
+    h->gen++;
+    h->tag = 0;
+    h->lent_id = h->lent_bytes = 0;
+    h->u.birth_ms = z->now_ms;
+    z->posted += weir_take_posts(kind);
+    if (z->stats) z->stats->zbuf_allocs++;
+    if (!weir_take_posts(kind)) weir_zpool_note_peak(z); /* live and posted have both grown else */
+    return h;
+}
+
+/* The rest of weir_zpool_take, where the best class can't give: the larger ones, or none. */
+struct weir_zhead *weir_zpool_take_larger(struct weir_zpool *, uint32_t bytes, unsigned best, enum weir_take);
+
+#ifdef WEIR_WRAP_DECISIONS
+struct weir_zhead *weir_zpool_take(struct weir_zpool *, uint32_t bytes, enum weir_take kind);
+bool weir_zpool_can(const struct weir_zpool *, unsigned cls, enum weir_take kind, uint32_t n);
+#endif
+
 /* Takes a segment of at least bytes: the best class above its floor for this kind, then larger ones. The head
  * has app = 1 for WEIR_TAKE_APP, else stk = 1, which is weir_take_owner(kind)'s. NULL iff bytes is 0, no
  * class fits, or all that fit are at their floors (then counted as pressure, and nothing else happened). */
-struct weir_zhead *weir_zpool_take(struct weir_zpool *, uint32_t bytes, enum weir_take kind);
+static inline struct weir_zhead *WEIR_DECISION(weir_zpool_take)(struct weir_zpool *z, uint32_t bytes,
+                                                                enum weir_take kind)
+{
+    unsigned best = weir_zpool_class_for(z, bytes);
+    if (best == z->classes || z->cls[best].free <= z->cls[best].floor[kind])
+        return weir_zpool_take_larger(z, bytes, best, kind);
+    struct weir_zhead *h = weir_zpool_begin_life(z, &z->cls[best], kind);
+    if (weir_take_posts(kind)) h->asked_bytes = bytes;
+    return h;
+}
 
 /* Whether n segments of exactly this class or larger ones could be taken now for this kind. */
-bool weir_zpool_can(const struct weir_zpool *, unsigned cls, enum weir_take kind, uint32_t n);
+bool weir_zpool_can_larger(const struct weir_zpool *, unsigned cls, enum weir_take kind, uint32_t n);
+static inline bool WEIR_DECISION(weir_zpool_can)(const struct weir_zpool *z, unsigned cls,
+                                                 enum weir_take kind, uint32_t n)
+{
+    if (cls < z->classes && (uint64_t)z->cls[cls].free >= (uint64_t)z->cls[cls].floor[kind] + n) return true;
+    return weir_zpool_can_larger(z, cls, kind, n);
+}
 
 /* One more reference of the stack for this owner. false iff the count is at its limit; nothing changed then.
  */
-bool weir_zpool_ref(struct weir_zpool *, struct weir_zhead *, enum weir_owner);
+static inline bool weir_zpool_ref(struct weir_zpool *z, struct weir_zhead *h, enum weir_owner owner)
+{
+    weir_must(h->state == WEIR_Z_LIVE && owner != WEIR_OWNER_APP);
+    if (h->stk == UINT16_MAX) return false;
+    h->stk++;
+    if (owner == WEIR_OWNER_POSTED) z->posted++;
+    return true;
+}
+
+/* Puts a segment without references on its class's list; for this file, zpool.c and zgive.c only. */
+static inline void weir_zpool_recycle(struct weir_zpool *z, struct weir_zhead *h)
+{
+    struct weir_zpool_class *c = &z->cls[h->cls];
+    h->state = WEIR_Z_FREE;
+    h->u.next_free = c->free_head;
+    c->free_head = (uint32_t)(((uintptr_t)h - c->bias) >> c->hshift) + 1;
+    c->free++;
+    z->live--;
+    if (z->stats) z->stats->zbuf_frees++;
+}
+
+/* After app or stk went down: true iff nothing refers to the segment and it is on its list again. For this
+ * file only. */
+static inline bool weir_zpool_end_life(struct weir_zpool *z, struct weir_zhead *h)
+{
+    if ((h->app | h->stk) != 0) return false;
+    if (atomic_load_explicit(&h->remote, memory_order_relaxed) != 0) {
+        h->state = WEIR_Z_LIMBO;
+        return false;
+    }
+    weir_zpool_recycle(z, h);
+    return true;
+}
 
 /* One less; at app + stk = 0 the segment returns to its class. true iff it did. */
-bool weir_zpool_unref(struct weir_zpool *, struct weir_zhead *, enum weir_owner);
+static inline bool weir_zpool_unref(struct weir_zpool *z, struct weir_zhead *h, enum weir_owner owner)
+{
+    weir_must(h->stk > 0 && owner != WEIR_OWNER_APP);
+    h->stk--;
+    if (owner != WEIR_OWNER_POSTED) return weir_zpool_end_life(z, h);
+    z->posted--;
+    bool freed = weir_zpool_end_life(z, h);
+    if (!freed) weir_zpool_note_peak(z); /* it counts as in use from now on */
+    return freed;
+}
 
 /* The same reference now belongs to another owner of the stack. */
-void weir_zpool_move(struct weir_zpool *, struct weir_zhead *, enum weir_owner from, enum weir_owner to);
+static inline void weir_zpool_move(struct weir_zpool *z, struct weir_zhead *h, enum weir_owner from,
+                                   enum weir_owner to)
+{
+    weir_must(h->stk > 0 && from != WEIR_OWNER_APP && to != WEIR_OWNER_APP);
+    (void)h;
+    z->posted += (to == WEIR_OWNER_POSTED) - (uint32_t)(from == WEIR_OWNER_POSTED);
+    if (from == WEIR_OWNER_POSTED) weir_zpool_note_peak(z);
+}
 
 /* The application's references: one more (WEIR_EOVERFLOW at the limit), n less (WEIR_ENOTHELD if there are
  * fewer; nothing changed then). Returns 0, or 1 when the application's last reference went. */
-int weir_zpool_app_ref(struct weir_zpool *, struct weir_zhead *);
-int weir_zpool_app_unref(struct weir_zpool *, struct weir_zhead *, uint32_t n);
+static inline int weir_zpool_app_ref(struct weir_zpool *z, struct weir_zhead *h)
+{
+    (void)z;
+    weir_must(h->state == WEIR_Z_LIVE);
+    if (h->app == UINT16_MAX) return WEIR_EOVERFLOW;
+    h->app++;
+    return 0;
+}
+static inline int weir_zpool_app_unref(struct weir_zpool *z, struct weir_zhead *h, uint32_t n)
+{
+    if (n > h->app) return WEIR_ENOTHELD;
+    if (n == 0) return 0;
+    h->app = (uint16_t)(h->app - n);
+    (void)weir_zpool_end_life(z, h);
+    return h->app == 0;
+}
 
 /* (any thread) One release for the owner to carry out. true: the list was empty and the owner should be woken
  * if it sleeps. */
@@ -199,9 +338,6 @@ struct weir_zhead *weir_zpool_given_next(struct weir_zpool *, uint32_t *link, ui
  * called from any thread. */
 struct weir_zhead *weir_zpool_by_number(const struct weir_zpool *, uint32_t number);
 uint32_t weir_zpool_number(const struct weir_zpool *, const struct weir_zhead *);
-
-/* Puts a segment without references on its class's list; for zpool.c and zgive.c only. */
-void weir_zpool_recycle(struct weir_zpool *, struct weir_zhead *);
 
 /* For tests and debug builds: 0, or the number of a broken invariant (zpool.c lists them). Cost: every
  * segment. */

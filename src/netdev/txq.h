@@ -36,6 +36,31 @@ void weir_txq_init(struct weir_txq *, struct weir_netdev *, struct weir_zpool *,
  * has no room, and the caller waits for the next reap or poll. */
 bool weir_txq_room(struct weir_txq *, uint32_t pieces);
 
+/* The same without flushing, for a compare: false means only that weir_txq_room must be asked. */
+static inline bool weir_txq_has_place(const struct weir_txq *q, uint32_t pieces)
+{
+    return q->n < q->max && q->pieces + pieces <= q->max_pieces && q->dev->ops->tx_room(q->dev) > q->n;
+}
+
+/* weir_txq_push in its parts, for a frame that is built where it will lie: a place for a frame of `bytes`, then
+ * its pieces, each with a TXWAIT reference that is the caller's to take. The place's other members are as an
+ * earlier frame left them, but for gso_bytes and hdr_bytes, which are 0: the caller sets flags, csum_start and
+ * csum_field. */
+static inline struct weir_frame *weir_txq_place(struct weir_txq *q, uint32_t bytes)
+{
+    struct weir_frame *f = &q->frame[q->n++];
+    f->pieces = &q->piece[q->pieces];
+    f->bytes = bytes;
+    f->n_pieces = 0;
+    f->gso_bytes = f->hdr_bytes = 0;
+    return f;
+}
+static inline void weir_txq_piece(struct weir_txq *q, struct weir_frame *f, uint8_t *addr, uint32_t bytes)
+{
+    f->pieces[f->n_pieces++] = (struct weir_piece){addr, bytes};
+    q->pieces++;
+}
+
 /* Adds a frame (pieces are copied into the burst's array, bytes are not). Takes over one TXWAIT reference of
  * piece 0 (the header block, taken with stk = 1) and adds one for each other piece. Only after weir_txq_room
  * said true. */

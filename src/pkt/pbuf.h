@@ -41,21 +41,61 @@ static inline struct weir_pbuf *weir_pbuf_at(const struct weir_pktmem *m, uint32
     return (struct weir_pbuf *)weir_cells_at(&m->pbufs, number);
 }
 
+#ifdef WEIR_WRAP_DECISIONS
+bool weir_pbuf_room(const struct weir_pktmem *, enum weir_owner);
+#endif
+
 /* Whether a descriptor is left for this owner. Sending and receiving each leave a share to the other, and
  * data out of order two: two ends whose send queues hold every descriptor could not take in what would
  * empty them, and full receive queues would leave a proxy nothing to write with. */
-bool weir_pbuf_room(const struct weir_pktmem *, enum weir_owner);
+static inline bool WEIR_DECISION(weir_pbuf_room)(const struct weir_pktmem *m, enum weir_owner owner)
+{
+    uint32_t used = owner == WEIR_OWNER_SENDQ ? m->to_send : m->pbufs.used - m->to_send;
+    uint32_t leaves = owner == WEIR_OWNER_OOO ? 2 * m->share : m->share;
+    return used < m->pbufs.count - leaves && weir_cells_left(&m->pbufs) > 0;
+}
 
-/* A descriptor for bytes[addr .. addr + n) with one more stack reference of their zbuf for this owner; 0 iff
- * no descriptor is left for it or the zbuf's count is at its limit. next is 0. */
-uint32_t weir_pbuf_new(struct weir_pktmem *, uint8_t *addr, uint32_t n, uint32_t seq, enum weir_owner);
+/* A descriptor for bytes[addr .. addr + n) of the zbuf h with one more stack reference of their zbuf for this
+ * owner; 0 iff no descriptor is left for it or the zbuf's count is at its limit. next is 0. */
+static inline uint32_t weir_pbuf_new_in(struct weir_pktmem *m, struct weir_zhead *h, uint8_t *addr,
+                                        uint32_t n, uint32_t seq, enum weir_owner owner)
+{
+    uint32_t number = weir_pbuf_room(m, owner) ? weir_cells_get(&m->pbufs) : 0;
+    if (number == 0) return 0;
+    if (!weir_zpool_ref(m->z, h, owner)) {
+        weir_cells_put(&m->pbufs, number);
+        return 0;
+    }
+    m->to_send += owner == WEIR_OWNER_SENDQ;
+    *weir_pbuf_at(m, number) = (struct weir_pbuf){.addr = addr, .bytes = n, .seq = seq};
+    return number;
+}
+/* The same, where the head is not known. */
+static inline uint32_t weir_pbuf_new(struct weir_pktmem *m, uint8_t *addr, uint32_t n, uint32_t seq,
+                                     enum weir_owner owner)
+{
+    return weir_pbuf_new_in(m, weir_zpool_head(m->z, addr), addr, n, seq, owner);
+}
 
 /* Whether a send queue that holds descriptors may take one more: not those that are kept for the connections
  * that hold none. Each can always send something so, however many others fill their queues and whose peers
  * read nothing. */
 bool weir_pbuf_spare(const struct weir_pktmem *);
 
-/* Gives descriptor and reference back. Returns next. */
-uint32_t weir_pbuf_drop(struct weir_pktmem *, uint32_t number, enum weir_owner);
+/* Gives descriptor and reference (of the zbuf h) back. Returns next. */
+static inline uint32_t weir_pbuf_drop_in(struct weir_pktmem *m, struct weir_zhead *h, uint32_t number,
+                                         enum weir_owner owner)
+{
+    uint32_t next = weir_pbuf_at(m, number)->next;
+    (void)weir_zpool_unref(m->z, h, owner);
+    weir_cells_put(&m->pbufs, number);
+    m->to_send -= owner == WEIR_OWNER_SENDQ;
+    return next;
+}
+/* The same, where the head is not known. */
+static inline uint32_t weir_pbuf_drop(struct weir_pktmem *m, uint32_t number, enum weir_owner owner)
+{
+    return weir_pbuf_drop_in(m, weir_zpool_head(m->z, weir_pbuf_at(m, number)->addr), number, owner);
+}
 
 #endif

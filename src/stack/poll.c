@@ -1,6 +1,13 @@
 /* poll.c: the loop. One pass: releases of other threads, receive, timers, output, events. A poll makes passes
  * until there is something to tell, nothing left to do, or the time is over; in between it sleeps.
  *
+ * A pass costs a compare for each part that has nothing to do: with one short request and its answer, what is
+ * not due is most of what a pass could look at.
+ *
+ * Sending first. Where traffic is sparse, a poll that follows one in which the instance slept finds no frame: what
+ * the application did in between is sent at once, and the sleep, which a frame ends, is what looks at the devices.
+ * That spares a call into the system for each request. Under load polls do not sleep, and each receives first.
+ *
  * The sleep. A giver pushes a zbuf on the list, then looks at `sleeping` and wakes; the owner sets
  * `sleeping`, then looks at the list once more. Both touch `sleeping` with a read-modify-write, so one of the
  * two sees the other and no release waits for a sleeper. weir_next sets it as well, since a foreign loop
@@ -13,6 +20,7 @@
 #define TIMERS_A_PASS 256u
 #define NEVER         INT64_MAX
 #define ROOM_US       1000        /* until a device that had no room is asked again */
+#define SPARSE_US     5           /* a wait that took so long has waited for something */
 #define SLEEP_MAX_US  86400000000 /* a day: the timing wheel must be told the time now and then */
 
 static void set_time(struct weir *w)
@@ -23,7 +31,12 @@ static void set_time(struct weir *w)
     w->tcp.now_ms = w->ip.now_ms = w->z.now_ms = ms;
 }
 
-/* Answered or failed neighbours, room at a device: whoever waits tries again. */
+static bool anything_given(const struct weir *w)
+{
+    return atomic_load_explicit(&w->z.given, memory_order_relaxed) != 0;
+}
+
+/* Answered or failed neighbours: whoever waits tries again. */
 static void neighbours(struct weir *w)
 {
     uint32_t next;
@@ -36,7 +49,7 @@ static void neighbours(struct weir *w)
 static void flush_all(struct weir *w)
 {
     for (uint32_t i = 0; i < w->ip.n_ifc; i++)
-        weir_txq_flush(&w->ip.ifc[i].txq);
+        if (w->ip.ifc[i].txq.n > 0) weir_txq_flush(&w->ip.ifc[i].txq);
 }
 
 static void look_at_memory(struct weir *w)
@@ -44,61 +57,66 @@ static void look_at_memory(struct weir *w)
     (void)weir_press_update(&w->tcp.mem.press, &w->z, &w->tcp.mem.pbufs);
 }
 
-static void pass(struct weir *w)
+static void pass(struct weir *w, bool receives)
 {
     set_time(w);
-    w->more = false;
-    weir_drain_given(w);
-    weir_tcp_unblock(&w->tcp); /* before those that this burst makes dirty: they waited longer */
-    look_at_memory(w);
-    weir_rx_all(w);
-    weir_tcp_timers(&w->tcp, TIMERS_A_PASS);
+    if (anything_given(w)) weir_drain_given(w);
+    if (weir_tcp_blocked(&w->tcp)) weir_tcp_unblock(&w->tcp); /* before those that this burst makes dirty */
+    if (receives) {
+        w->more = false;
+        look_at_memory(w);
+        weir_rx_all(w);
+    }
+    if (!weir_tcp_timers_quiet(&w->tcp)) weir_tcp_timers(&w->tcp, TIMERS_A_PASS);
     neighbours(w);
     look_at_memory(w); /* before windows are told */
-    if (weir_tcp_ladder(&w->tcp)) w->more = true;
-    weir_tcp_output_all(&w->tcp);
+    if (!weir_tcp_ladder_idle(&w->tcp) && weir_tcp_ladder(&w->tcp)) w->more = true;
+    if (w->tcp.dirty_first) weir_tcp_output_all(&w->tcp);
     flush_all(w);
-    weir_tcp_memory(&w->tcp);
+    if (w->tcp.memwait_first) weir_tcp_memory(&w->tcp);
 }
 
 static int collect(struct weir *w, struct weir_event *ev, int n)
 {
     int k = 0;
-    if (n > 0 && weir_memory_event(w, ev)) k = 1;
+    if (n > 0 && w->zwait && weir_memory_event(w, ev)) k = 1;
     if (n > k && weir_pressure_event(w, ev + k)) k++;
-    return n > k ? k + weir_tcp_events(&w->tcp, ev + k, n - k) : k;
+    return n > k && weir_tcp_has_events(&w->tcp) ? k + weir_tcp_events(&w->tcp, ev + k, n - k) : k;
 }
 
 /* The clock's time of a 32-bit millisecond deadline near now: not before it. */
 static int64_t us_of(const struct weir *w, uint32_t when_ms)
 {
-    int32_t ahead = (int32_t)(when_ms - (uint32_t)(w->now_us / 1000));
-    int64_t ms = (int64_t)(w->now_us / 1000) + (ahead < 0 ? 0 : ahead);
-    return ms * 1000;
+    uint64_t now_ms = w->now_us / 1000;
+    int32_t ahead = (int32_t)(when_ms - (uint32_t)now_ms);
+    return ((int64_t)now_ms + (ahead < 0 ? 0 : ahead)) * 1000;
+}
+
+static void sooner(uint32_t ms, uint32_t *first_ms, bool *any)
+{
+    if (!*any || weir_seq_lt(ms, *first_ms)) *first_ms = ms;
+    *any = true;
 }
 
 /* When there is something to do, whatever there is to tell. */
-static int next_pass(struct weir *w, int64_t *next_us)
+static int64_t next_pass(struct weir *w)
 {
-    int64_t next = NEVER;
-    int handles = 0;
-    uint32_t ms;
-    if (weir_tcp_next(&w->tcp, &ms)) next = us_of(w, ms);
-    if (weir_tcp_ladder_next(&w->tcp, &ms) && us_of(w, ms) < next) next = us_of(w, ms);
+    uint32_t ms, first_ms = 0;
+    uint64_t dev_us = UINT64_MAX;
+    bool any = weir_tcp_next(&w->tcp, &first_ms);
+    if (weir_tcp_ladder_next(&w->tcp, &ms)) sooner(ms, &first_ms, &any);
     for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
         struct weir_ifc *ifc = &w->ip.ifc[i];
-        if (ifc->ether && weir_neigh_tick(&ifc->neigh, w->ip.now_ms, &ms) && us_of(w, ms) < next)
-            next = us_of(w, ms);
-        uint64_t dev = ifc->dev->ops->next_us ? ifc->dev->ops->next_us(ifc->dev) : UINT64_MAX;
-        if (dev < (uint64_t)next) next = (int64_t)dev;
-        handles += ifc->dev->ops->wait_handle(ifc->dev) >= 0;
+        if (ifc->ether && weir_neigh_tick(&ifc->neigh, w->ip.now_ms, &ms)) sooner(ms, &first_ms, &any);
+        uint64_t us = ifc->dev->ops->next_us ? ifc->dev->ops->next_us(ifc->dev) : UINT64_MAX;
+        if (us < dev_us) dev_us = us;
     }
+    int64_t next = any ? us_of(w, first_ms) : NEVER;
+    if (dev_us < (uint64_t)next) next = (int64_t)dev_us;
     /* Records come back in a poll mostly, but an application that aborts a connection gives them back too. */
     bool again = w->tcp.blocked_room || (w->tcp.blocked_record && weir_cells_left(&w->tcp.mem.txrecs) > 0);
     if (again && next > (int64_t)w->now_us + ROOM_US) next = (int64_t)w->now_us + ROOM_US;
-    if (w->tcp.dirty_first || w->more) next = (int64_t)w->now_us;
-    *next_us = next;
-    return handles;
+    return w->tcp.dirty_first || w->more ? (int64_t)w->now_us : next;
 }
 
 /* What a poll would tell, send or carry out at once: events that did not fit or came of a call, a reset that
@@ -129,8 +147,10 @@ static void get_up(struct weir *w)
 
 int weir_next(struct weir *w, int64_t *next_us)
 {
-    int64_t next;
-    int handles = next_pass(w, &next);
+    int64_t next = next_pass(w);
+    int handles = 0;
+    for (uint32_t i = 0; i < w->ip.n_ifc; i++)
+        handles += w->ip.ifc[i].dev->ops->wait_handle(w->ip.ifc[i].dev) >= 0;
     weir_tcp_memory(&w->tcp); /* what the application gave back since may be what a writer waits for, */
     look_at_memory(w);        /* or what keeps windows shut */
     if (lie_down(w) || owes(w)) next = (int64_t)w->now_us;
@@ -141,16 +161,32 @@ int weir_next(struct weir *w, int64_t *next_us)
 /* Sleeps until `until` at the latest, or for nothing if something came in the meantime. */
 static void sleep_until(struct weir *w, int64_t until)
 {
-    int64_t next;
-    (void)next_pass(w, &next);
+    int64_t next = next_pass(w);
     if (next < until) until = next;
     bool due = lie_down(w);
     int64_t now = (int64_t)w->plat->now_us(w->plat->ctx);
     if (!due && until > now) {
         w->stats.waits++;
+        w->waited = true;
+        w->wait_us = (uint64_t)now;
         w->plat->wait(w->plat->ctx, until - now < SLEEP_MAX_US ? until - now : SLEEP_MAX_US);
     }
     atomic_store_explicit(&w->sleeping, 0, memory_order_relaxed);
+}
+
+/* Most polls are not: they are spared the locked exchange. */
+static bool was_woken(struct weir *w)
+{
+    if (atomic_load_explicit(&w->woken, memory_order_relaxed) == 0) return false;
+    return atomic_exchange_explicit(&w->woken, 0, memory_order_acquire) != 0;
+}
+
+/* Whether this poll need not receive before it sleeps. */
+static bool sends_first(struct weir *w, int64_t timeout_us)
+{
+    bool sparse = w->waited && w->now_us - w->wait_us >= SPARSE_US;
+    w->waited = false;
+    return sparse && w->wakes && !w->more && timeout_us != 0;
 }
 
 int weir_poll(struct weir *w, struct weir_event *ev, int n, int64_t timeout_us)
@@ -159,14 +195,14 @@ int weir_poll(struct weir *w, struct weir_event *ev, int n, int64_t timeout_us)
     w->stats.polls++;
     get_up(w);
     int64_t end = timeout_us < 0 ? NEVER : 0;
-    for (;;) {
-        pass(w);
+    for (bool receives = !sends_first(w, timeout_us);; receives = true) {
+        pass(w, receives);
         int k = collect(w, ev, n);
         if (end == 0) {
             end = (int64_t)w->now_us;
             end = timeout_us > NEVER - end ? NEVER : end + timeout_us;
         }
-        bool woken = atomic_exchange_explicit(&w->woken, 0, memory_order_acquire) != 0;
+        bool woken = was_woken(w);
         bool left = n == 0 && weir_tcp_has_events(&w->tcp);
         if (k > 0 || woken || left || (int64_t)w->now_us >= end) return k;
         sleep_until(w, end);

@@ -17,12 +17,6 @@ static void drop(struct weir *w, enum weir_drop why)
     w->stats.drops[why]++;
 }
 
-static bool mac_equal(const uint8_t *a, const uint8_t *b)
-{
-    return ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4]) | (a[5] ^ b[5])) ==
-           0;
-}
-
 /* No listener of ours speaks UDP yet: every datagram that is well formed gets its port unreachable. */
 static void udp_input(struct weir *w, const struct weir_rxpkt *pkt)
 {
@@ -37,11 +31,14 @@ static void udp_input(struct weir *w, const struct weir_rxpkt *pkt)
     }
 }
 
-static void ip_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f, uint32_t at,
-                     bool group)
+static void ip_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f, struct weir_zhead *h,
+                     uint32_t at, bool group)
 {
-    struct weir_rxpkt pkt = {.frame = f, .ifc = ifc};
+    struct weir_rxpkt pkt; /* the rest is weir_ip4_input's */
     struct weir_icmp_note note;
+    pkt.frame = f;
+    pkt.ifc = ifc;
+    pkt.head = h;
     if (weir_ip4_input(&w->ip, &pkt, at) != WEIR_V_PASS) return;
     if (group) { /* a link broadcast with our own IP address: RFC 1122 3.2.2.6 and 4.2.3.10 */
         drop(w, WEIR_DROP_IP_NOT_MINE);
@@ -63,36 +60,41 @@ static void ip_input(struct weir *w, struct weir_ifc *ifc, const struct weir_fra
     }
 }
 
-static void frame_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f)
+static void ether_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f,
+                        struct weir_zhead *h)
 {
-    struct weir_eth eth;
-    w->stats.rx_frames++;
-    w->stats.rx_bytes_wire += f->bytes;
-    if (f->n_pieces == 0 || f->n_pieces > WEIR_FRAME_PIECES_MAX) {
-        drop(w, WEIR_DROP_FRAME_PIECES);
-        return;
-    }
-    if (!ifc->ether) {
-        ip_input(w, ifc, f, 0, false);
-        return;
-    }
-    const uint8_t *p = f->pieces[0].addr;
+    const uint8_t *p = f->pieces[0].addr, *src = p + 6;
     uint32_t here = f->pieces[0].bytes;
-    if (!weir_eth_parse(&eth, p, here)) {
+    if (here < WEIR_ETH_BYTES) {
         drop(w, WEIR_DROP_ETH_SHORT);
         return;
     }
-    bool group = weir_mac_is_group(eth.dst);
-    if (!group && !mac_equal(eth.dst, ifc->mac))
+    uint16_t type = weir_be16(p + 12);
+    bool group = weir_mac_is_group(p);
+    if (!group && !weir_mac_equal(p, ifc->mac))
         drop(w, WEIR_DROP_ETH_NOT_MINE);
-    else if (weir_mac_is_group(eth.src) || mac_equal(eth.src, ifc->mac))
+    else if (weir_mac_is_group(src) || weir_mac_equal(src, ifc->mac))
         drop(w, WEIR_DROP_ETH_SRC);
-    else if (eth.type == WEIR_ETHERTYPE_ARP)
+    else if (type == WEIR_ETHERTYPE_IP4)
+        ip_input(w, ifc, f, h, WEIR_ETH_BYTES, group);
+    else if (type == WEIR_ETHERTYPE_ARP)
         (void)weir_neigh_input(&ifc->neigh, p + WEIR_ETH_BYTES, here - WEIR_ETH_BYTES, w->ip.now_ms);
-    else if (eth.type == WEIR_ETHERTYPE_IP4)
-        ip_input(w, ifc, f, WEIR_ETH_BYTES, group);
     else
         drop(w, WEIR_DROP_ETH_TYPE);
+}
+
+/* h: the head of the first piece's zbuf. */
+static void frame_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f,
+                        struct weir_zhead *h)
+{
+    w->stats.rx_frames++;
+    w->stats.rx_bytes_wire += f->bytes;
+    if (f->n_pieces == 0 || f->n_pieces > WEIR_FRAME_PIECES_MAX)
+        drop(w, WEIR_DROP_FRAME_PIECES);
+    else if (ifc->ether)
+        ether_input(w, ifc, f, h);
+    else
+        ip_input(w, ifc, f, h, 0, false);
 }
 
 /* Gives a posted zbuf to the device, or back to the pool if the device has no place for it. */
@@ -125,28 +127,29 @@ static bool too_large(const struct weir *w, const struct weir_zhead *h)
     return c < &w->z.cls[h->cls] && c->free > c->floor[WEIR_TAKE_POST];
 }
 
-/* After the stages: which of the frame's buffers were kept? Those are replaced by what the device asked for,
- * whatever class it got then. */
-static void settle(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f)
+/* After the stages: was the buffer kept? Then it is replaced by what the device asked for, whatever class it got
+ * then. */
+static void settle(struct weir *w, struct weir_ifc *ifc, struct weir_zhead *h)
 {
-    for (unsigned i = 0; i < f->n_pieces; i++) {
-        struct weir_zhead *h = weir_zpool_head(&w->z, f->pieces[i].addr);
-        if (h->stk == 1 && h->app == 0 && !too_large(w, h)) {
-            (void)post(w, ifc, h);
-            continue;
-        }
-        uint32_t bytes = h->asked_bytes;
-        (void)weir_zpool_unref(&w->z, h, WEIR_OWNER_POSTED);
-        (void)post_new(w, ifc, bytes);
+    if (h->stk == 1 && h->app == 0 && !too_large(w, h)) {
+        (void)post(w, ifc, h);
+        return;
     }
+    uint32_t bytes = h->asked_bytes;
+    (void)weir_zpool_unref(&w->z, h, WEIR_OWNER_POSTED);
+    (void)post_new(w, ifc, bytes);
 }
 
 static void burst(struct weir *w, struct weir_ifc *ifc)
 {
     unsigned n = ifc->dev->ops->rx_burst(ifc->dev, w->rx, w->conf.rx_burst);
     for (unsigned i = 0; i < n; i++) {
-        frame_input(w, ifc, &w->rx[i]);
-        settle(w, ifc, &w->rx[i]);
+        const struct weir_frame *f = &w->rx[i];
+        struct weir_zhead *h = f->n_pieces > 0 ? weir_zpool_head(&w->z, f->pieces[0].addr) : NULL;
+        frame_input(w, ifc, f, h);
+        if (h) settle(w, ifc, h);
+        for (unsigned k = 1; k < f->n_pieces; k++)
+            settle(w, ifc, weir_zpool_head(&w->z, f->pieces[k].addr));
     }
     if (ifc->dev->ops->rx_want(ifc->dev)) (void)weir_rx_fill(w, ifc);
     if (n == w->conf.rx_burst) w->more = true;
@@ -156,8 +159,9 @@ void weir_rx_all(struct weir *w)
 {
     for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
         struct weir_ifc *ifc = &w->ip.ifc[i];
-        while (weir_txq_reap(&ifc->txq, 64) == 64) {
-        }
+        if (ifc->dev->caps.async)
+            while (weir_txq_reap(&ifc->txq, 64) == 64) {
+            }
         burst(w, ifc);
     }
 }

@@ -42,6 +42,9 @@ struct weir {
     uint32_t neigh_resolved[WEIR_IFACES_MAX];
     uint32_t zwait; /* mask of classes that the application waits for */
     bool more;      /* a device had more to give than one burst */
+    bool wakes;     /* every device is synchronous and ends the sleep when it has something to give */
+    bool waited;    /* since wait_us, in the last poll */
+    uint64_t wait_us;
     _Atomic uint32_t
         sleeping;           /* set before the last look at the list of given zbufs, cleared after the sleep */
     _Atomic uint32_t woken; /* weir_wake was called */

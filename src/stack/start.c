@@ -192,6 +192,8 @@ int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifadd
     }
     ifc->up = 1;
     w->ip.n_ifc = i + 1;
+    bool wakes = !dev->caps.async && (handle >= 0 || dev->ops->next_us);
+    w->wakes = wakes && (w->wakes || i == 0);
     return 0;
 }
 

@@ -99,7 +99,7 @@ struct weir_conn *weir_conn_new(struct weir_tcp *t)
     c->rto_us = weir_max_u32(1000000, t->conf->rto_min_us); /* RFC 6298 2.1 */
     c->mss = WEIR_TCP_MSS_DEFAULT;
     c->flags = WEIR_C_ARM_READ | WEIR_C_ARM_WRITE;
-    weir_recvq_init(&c->rq, (uint16_t)t->conf->ooo_conn, weir_tcp_seg_limit(t, c->rcvbuf));
+    weir_recvq_init(&c->rq, (uint16_t)t->conf->ooo_conn, weir_tcp_seg_limit(t, c->rcvbuf), c->rcvbuf);
     t->live++;
     return c;
 }
@@ -157,21 +157,6 @@ void weir_conn_free(struct weir_tcp *t, struct weir_conn *c)
     t->stats->conns_closed++;
 }
 
-struct weir_conn *weir_conn_by_id(const struct weir_tcp *t, weir_id id)
-{
-    uint32_t i = id & ((1u << WEIR_ID_INDEX_BITS) - 1);
-    if (id == 0 || (id & WEIR_ID_LISTENER) || i >= t->fresh_conn) return NULL;
-    struct weir_conn *c = &t->conn[i];
-    return c->id == id && !(c->flags & WEIR_C_DETACHED) ? c : NULL;
-}
-
-struct weir_listener *weir_listener_by_id(const struct weir_tcp *t, weir_id id)
-{
-    uint32_t i = id & ((1u << WEIR_ID_INDEX_BITS) - 1);
-    if (!(id & WEIR_ID_LISTENER) || i >= t->n_lis) return NULL;
-    return t->lis[i].id == id ? &t->lis[i] : NULL;
-}
-
 static uint32_t bucket_of(const struct weir_tcp *t, uint32_t laddr, uint16_t lport, uint32_t raddr,
                           uint16_t rport)
 {
@@ -184,7 +169,7 @@ struct weir_conn *weir_conn_lookup(const struct weir_tcp *t, uint32_t laddr, uin
     for (uint32_t at = t->bucket[bucket_of(t, laddr, lport, raddr, rport)]; at;
          at = t->conn[at - 1].hash_next) {
         struct weir_conn *c = &t->conn[at - 1];
-        if (c->rport == rport && c->lport == lport && c->raddr == raddr && c->laddr == laddr) return c;
+        if (weir_conn_is(c, laddr, lport, raddr, rport)) return c;
     }
     return NULL;
 }
@@ -219,42 +204,6 @@ struct weir_listener *weir_listener_lookup(const struct weir_tcp *t, uint32_t la
     return any;
 }
 
-/* Appends a cell to a list with a tail. */
-#define APPEND(t, first, last, member, c)                                                                    \
-    do {                                                                                                     \
-        uint32_t me_ = weir_conn_index(t, c) + 1;                                                            \
-        (c)->member = 0;                                                                                     \
-        if (last)                                                                                            \
-            (t)->conn[(last)-1].member = me_;                                                                \
-        else                                                                                                 \
-            (first) = me_;                                                                                   \
-        (last) = me_;                                                                                        \
-    } while (0)
-
-void weir_conn_dirty(struct weir_tcp *t, struct weir_conn *c)
-{
-    if (c->flags & WEIR_C_DIRTY) return;
-    c->flags |= WEIR_C_DIRTY;
-    APPEND(t, t->dirty_first, t->dirty_last, dirty_next, c);
-}
-
-void weir_conn_event(struct weir_tcp *t, struct weir_conn *c, uint32_t ev)
-{
-    if (c->flags & WEIR_C_DETACHED) return;
-    c->events |= ev;
-    if (c->listener) return; /* nobody has its id yet: told when it is accepted */
-    if (c->flags & WEIR_C_READY) return;
-    c->flags |= WEIR_C_READY;
-    APPEND(t, t->ready_first, t->ready_last, ready_next, c);
-}
-
-void weir_conn_readable(struct weir_tcp *t, struct weir_conn *c)
-{
-    if (!(c->flags & WEIR_C_ARM_READ)) return;
-    c->flags &= ~(uint32_t)WEIR_C_ARM_READ;
-    weir_conn_event(t, c, WEIR_EV_READ);
-}
-
 /* Room enough that a woken writer makes a worthwhile write: a quarter of the buffer, a quarter of the
  * descriptors. */
 static bool room_to_write(const struct weir_conn *c)
@@ -287,7 +236,7 @@ void weir_conn_block(struct weir_tcp *t, struct weir_conn *c)
 {
     if (c->flags & WEIR_C_BLOCKED) return;
     c->flags |= WEIR_C_BLOCKED;
-    APPEND(t, t->blocked_first, t->blocked_last, blocked_next, c); /* first come, first served */
+    WEIR_CONN_APPEND(t, t->blocked_first, t->blocked_last, blocked_next, c); /* first come, first served */
 }
 
 void weir_conn_block_last(struct weir_tcp *t, struct weir_conn *c)
@@ -295,7 +244,7 @@ void weir_conn_block_last(struct weir_tcp *t, struct weir_conn *c)
     uint32_t i = weir_conn_index(t, c);
     if (!(c->flags & WEIR_C_BLOCKED) || t->blocked_last == i + 1) return;
     UNLINK(t, t->blocked_first, t->blocked_last, blocked_next, i);
-    APPEND(t, t->blocked_first, t->blocked_last, blocked_next, c);
+    WEIR_CONN_APPEND(t, t->blocked_first, t->blocked_last, blocked_next, c);
 }
 
 void weir_conn_memwait(struct weir_tcp *t, struct weir_conn *c, bool copies)
@@ -305,7 +254,7 @@ void weir_conn_memwait(struct weir_tcp *t, struct weir_conn *c, bool copies)
     t->empty_waits |= c->sq.n == 0;
     if (c->flags & WEIR_C_MEMWAIT) return;
     c->flags |= WEIR_C_MEMWAIT;
-    APPEND(t, t->memwait_first, t->memwait_last, memwait_next, c);
+    WEIR_CONN_APPEND(t, t->memwait_first, t->memwait_last, memwait_next, c);
 }
 
 void weir_listener_event(struct weir_tcp *t, struct weir_listener *l)
@@ -363,7 +312,7 @@ void weir_tcp_memory(struct weir_tcp *t)
         at = c->memwait_next;
         if (((c->flags & WEIR_C_MEMCOPY) && !zbuf) || ((c->flags & WEIR_C_MEMPASS) && !pass)) {
             t->empty_waits |= c->sq.n == 0;
-            APPEND(t, t->memwait_first, t->memwait_last, memwait_next, c);
+            WEIR_CONN_APPEND(t, t->memwait_first, t->memwait_last, memwait_next, c);
             continue;
         }
         c->flags &= ~(uint32_t)WEIR_C_MEMWAIT;

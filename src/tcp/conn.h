@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bits.h"
 #include "base/siphash.h"
 #include "base/wheel.h"
 #include "ip/ip4.h"
@@ -154,7 +155,8 @@ _Static_assert(sizeof(struct weir_tw) <= 64, "TIME-WAIT takes at most 64 bytes")
 _Static_assert(sizeof(struct weir_conn) <= 376,
                "an idle connection takes at most 400 bytes with wheel and table");
 
-#define WEIR_TCP_KEYS 5u
+#define WEIR_TCP_KEYS   5u
+#define WEIR_CONN_HINTS 64u /* a power of two */
 
 /* Where the ladder's work stands (ladder.c). */
 struct weir_ladder {
@@ -182,6 +184,7 @@ struct weir_tcp {
     uint32_t fresh_conn; /* cells from here on were never used */
     uint32_t *bucket;    /* index + 1 */
     uint32_t bucket_mask;
+    uint32_t hint[WEIR_CONN_HINTS]; /* index + 1 of a connection found or 0, see weir_conn_hinted */
     struct weir_listener *lis;
     uint32_t n_lis;
     struct weir_tw *tw;
@@ -205,6 +208,7 @@ struct weir_tcp {
     bool hold_wait;                        /* a reader was refused because of it */
     bool closing;                          /* weir_stop: nothing new */
     struct weir_ladder ladder;
+    bool full_path; /* for tests: tcp_fast.c and tcp_plain.c are not asked */
 };
 
 static inline uint32_t weir_conn_index(const struct weir_tcp *t, const struct weir_conn *c)
@@ -230,21 +234,82 @@ struct weir_conn *weir_conn_new(struct weir_tcp *);
 /* Gives the cell back: every queue, list and timer lets go first. */
 void weir_conn_free(struct weir_tcp *, struct weir_conn *);
 /* The connection or listener for an id; NULL: stale. */
-struct weir_conn *weir_conn_by_id(const struct weir_tcp *, weir_id);
-struct weir_listener *weir_listener_by_id(const struct weir_tcp *, weir_id);
+static inline struct weir_conn *weir_conn_by_id(const struct weir_tcp *t, weir_id id)
+{
+    uint32_t i = id & ((1u << WEIR_ID_INDEX_BITS) - 1);
+    if (id == 0 || (id & WEIR_ID_LISTENER) || i >= t->fresh_conn) return NULL;
+    struct weir_conn *c = &t->conn[i];
+    return c->id == id && !(c->flags & WEIR_C_DETACHED) ? c : NULL;
+}
+static inline struct weir_listener *weir_listener_by_id(const struct weir_tcp *t, weir_id id)
+{
+    uint32_t i = id & ((1u << WEIR_ID_INDEX_BITS) - 1);
+    if (!(id & WEIR_ID_LISTENER) || i >= t->n_lis) return NULL;
+    return t->lis[i].id == id ? &t->lis[i] : NULL;
+}
 
 /* The table of addresses and ports. insert: the tuple must not be there. */
 struct weir_conn *weir_conn_lookup(const struct weir_tcp *, uint32_t laddr, uint16_t lport, uint32_t raddr,
                                    uint16_t rport);
+static inline bool weir_conn_is(const struct weir_conn *c, uint32_t laddr, uint16_t lport, uint32_t raddr,
+                                uint16_t rport)
+{
+    return c->rport == rport && c->lport == lport && c->raddr == raddr && c->laddr == laddr;
+}
+/* The table of addresses and ports behind hints to the connections found last. A hint is believed only if its
+ * cell is hashed and has these addresses and ports, so it need not be taken back when a connection ends. It
+ * is chosen by numbers that a stranger knows: he can spoil hints, and then the keyed table answers, as it
+ * would without them. */
+static inline struct weir_conn *weir_conn_hinted(struct weir_tcp *t, uint32_t laddr, uint16_t lport,
+                                                 uint32_t raddr, uint16_t rport)
+{
+    uint32_t *hint = &t->hint[(rport ^ raddr) & (WEIR_CONN_HINTS - 1)];
+    struct weir_conn *c = *hint ? &t->conn[*hint - 1] : NULL;
+    if (c && (c->flags & WEIR_C_HASHED) && weir_conn_is(c, laddr, lport, raddr, rport)) return c;
+    c = weir_conn_lookup(t, laddr, lport, raddr, rport);
+    if (c) *hint = weir_conn_index(t, c) + 1;
+    return c;
+}
 void weir_conn_hash(struct weir_tcp *, struct weir_conn *);
 void weir_conn_unhash(struct weir_tcp *, struct weir_conn *);
 struct weir_listener *weir_listener_lookup(const struct weir_tcp *, uint32_t laddr, uint16_t lport);
 
+/* Appends a cell to a list with a tail. */
+#define WEIR_CONN_APPEND(t, first, last, member, c)                                                          \
+    do {                                                                                                     \
+        uint32_t me_ = weir_conn_index(t, c) + 1;                                                            \
+        (c)->member = 0;                                                                                     \
+        if (last)                                                                                            \
+            (t)->conn[(last)-1].member = me_;                                                                \
+        else                                                                                                 \
+            (first) = me_;                                                                                   \
+        (last) = me_;                                                                                        \
+    } while (0)
+
 /* The connection owes a segment or an acknowledgement: it is visited once after the burst. */
-void weir_conn_dirty(struct weir_tcp *, struct weir_conn *);
+static inline void weir_conn_dirty(struct weir_tcp *t, struct weir_conn *c)
+{
+    if (c->flags & WEIR_C_DIRTY) return;
+    c->flags |= WEIR_C_DIRTY;
+    WEIR_CONN_APPEND(t, t->dirty_first, t->dirty_last, dirty_next, c);
+}
 /* Tells the application; bits that are armed once (READ, WRITE) are the caller's to check. */
-void weir_conn_event(struct weir_tcp *, struct weir_conn *, uint32_t ev);
-void weir_conn_readable(struct weir_tcp *, struct weir_conn *); /* fires READ if armed */
+static inline void weir_conn_event(struct weir_tcp *t, struct weir_conn *c, uint32_t ev)
+{
+    if (c->flags & WEIR_C_DETACHED) return;
+    c->events |= ev;
+    if (c->listener) return; /* nobody has its id yet: told when it is accepted */
+    if (c->flags & WEIR_C_READY) return;
+    c->flags |= WEIR_C_READY;
+    WEIR_CONN_APPEND(t, t->ready_first, t->ready_last, ready_next, c);
+}
+/* Fires READ if armed. */
+static inline void weir_conn_readable(struct weir_tcp *t, struct weir_conn *c)
+{
+    if (!(c->flags & WEIR_C_ARM_READ)) return;
+    c->flags &= ~(uint32_t)WEIR_C_ARM_READ;
+    weir_conn_event(t, c, WEIR_EV_READ);
+}
 void weir_conn_writable(struct weir_tcp *, struct weir_conn *); /* fires WRITE if armed and true */
 bool weir_conn_can_write(const struct weir_tcp *, const struct weir_conn *);
 void weir_conn_block(struct weir_tcp *, struct weir_conn *);
@@ -257,6 +322,11 @@ void weir_conn_memwait(struct weir_tcp *, struct weir_conn *, bool copies);
 bool weir_tcp_may_pass(const struct weir_tcp *);
 void weir_listener_event(struct weir_tcp *, struct weir_listener *);
 
+/* Whether weir_tcp_unblock has anything to do. */
+static inline bool weir_tcp_blocked(const struct weir_tcp *t)
+{
+    return t->blocked_first || t->blocked_room || t->blocked_record;
+}
 /* Every connection that could not send is made dirty again. */
 void weir_tcp_unblock(struct weir_tcp *);
 /* Connections whose write found no memory are told, first come first served, while memory is there. */
@@ -264,6 +334,13 @@ void weir_tcp_memory(struct weir_tcp *);
 
 /* Moves the wheel entry to the nearest running deadline. */
 void weir_conn_timers(struct weir_tcp *, struct weir_conn *);
+/* The same after one deadline was set: the entry stands at or before all others already. */
+static inline void weir_conn_timer_at(struct weir_tcp *t, const struct weir_conn *c, uint32_t when_ms)
+{
+    uint32_t i = weir_conn_index(t, c);
+    if (weir_wheel_pending(&t->wheel, i) && weir_seq_leq(t->node[i].when_ms, when_ms)) return;
+    weir_wheel_set(&t->wheel, i, when_ms);
+}
 
 /* ---- states.c: the ends of connections ---- */
 

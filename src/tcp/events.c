@@ -31,11 +31,6 @@ int weir_tcp_events(struct weir_tcp *t, struct weir_event *out, int n)
     return k;
 }
 
-bool weir_tcp_has_events(const struct weir_tcp *t)
-{
-    return t->lis_ready || t->ready_first;
-}
-
 unsigned weir_tcp_ready(const struct weir_tcp *t, weir_id id)
 {
     const struct weir_listener *l = weir_listener_by_id(t, id);

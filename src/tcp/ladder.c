@@ -118,14 +118,14 @@ bool weir_tcp_ladder_next(const struct weir_tcp *t, uint32_t *when_ms)
 bool weir_tcp_ladder_due(const struct weir_tcp *t)
 {
     const struct weir_ladder *l = &t->ladder;
-    if (t->mem.press.rung == WEIR_RUNG_NONE && l->rung == WEIR_RUNG_NONE && l->left == 0) return false;
+    if (weir_tcp_ladder_idle(t)) return false;
     return l->left > 0 || t->mem.press.rung != l->rung || t->mem.press.share >= l->share + SHARE_STEP;
 }
 
 bool weir_tcp_ladder(struct weir_tcp *t)
 {
     struct weir_ladder *l = &t->ladder;
-    if (t->mem.press.rung == WEIR_RUNG_NONE && l->rung == WEIR_RUNG_NONE && l->left == 0) return false;
+    if (weir_tcp_ladder_idle(t)) return false;
     if (round_due(t)) begin_round(t);
     l->share = (uint16_t)weir_min_u32(l->share, t->mem.press.share);
     sweep(t);

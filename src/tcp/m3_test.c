@@ -38,7 +38,7 @@ static uint8_t *zalloc(struct story *s, uint32_t bytes)
 
 static void zfree(struct story *s, const uint8_t *addr)
 {
-    struct weir_zhead *h;
+    struct weir_zhead *h = NULL;
     assert_int_equal(weir_zpool_find(&s->mem.z, addr, &h), 0);
     assert_true(weir_zpool_app_unref(&s->mem.z, h, 1) >= 0);
 }

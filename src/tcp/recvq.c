@@ -3,11 +3,13 @@
  * Theory of operation. Two lists of descriptors into the zbufs that the device wrote to. Both are fed by one
  * walk over an arriving segment, which knows at each byte whether it is a gap or was received before:
  *
- *     segment                 [=================)
- *     in order  ...] rcv_nxt                           seq <= rcv_nxt: what lies before is skipped, the gap
- * up to the ooo                         [ ]      [ ]         first out-of-order descriptor is appended, that
- * one moves over, kept                    [===]  [====]   [=]      its stretch of the segment is skipped, and
- * so on
+ *     segment        [=======================)
+ *     in order  ...........] rcv_nxt
+ *     out of order           [====]    [===]  [=====]
+ *     kept                  []      [==]    []
+ *
+ * In order (seq <= rcv_nxt): what lies before rcv_nxt is skipped, the gap up to the first out-of-order descriptor is
+ * appended, that descriptor moves over, its stretch of the segment is skipped, and so on.
  *
  * Nothing that was received once is replaced: a later copy that differs is the mark of an attack on whoever
  * looked at the first one. A segment that spans descriptors is kept in as many parts as there are gaps.
@@ -17,13 +19,14 @@
  * anybody else refers already was replaced (or reckoned with) before. `owed` counts the replacements that one
  * insert has used up, since they are taken only after it.
  *
- * What is pinned. seg_bytes is compared with twice the payload as both would be with the arriving segment
- * kept by reference, so that a stream of well-filled buffers is never copied because of one small segment at
- * its beginning. Packing goes on behind the last in-order byte as far as its zbuf reaches. Segments may begin
- * late in their zbuf but fill it then. The rest of a zbuf whose front was lent counts on neither side. So
+ * What is pinned. A queue may pin may_pin_bytes, its connection's receive buffer, in any way: that much is meant for
+ * it. Beyond that seg_bytes is compared with twice the payload, as both would be with the arriving segment kept by
+ * reference, so that a stream of well-filled buffers is never copied because of one small segment at its beginning.
+ * Packing goes on behind the last in-order byte as far as its zbuf reaches. Segments may begin late in their zbuf but
+ * fill it then. The rest of a zbuf whose front was lent counts on neither side. So, after an insert,
  *
- *     after an insert   seg_bytes <= 2 * payload + what the frame and the last zbuf hold + zbufs that could
- * not be filled
+ *     seg_bytes <= max(may_pin_bytes, 2 * payload) + what the frame and the last zbuf hold
+ *                                                  + zbufs that could not be filled
  *
  * The same copy is the first way out when neither zbuf nor descriptor can be had: it needs neither. Dropping
  * out-of-order data is the second, refusing the rest the third.
@@ -58,9 +61,10 @@ static uint32_t zbuf_bytes(const struct weir_pktmem *m, const uint8_t *addr)
     return weir_zpool_bytes(m->z, weir_zpool_head(m->z, addr));
 }
 
-void weir_recvq_init(struct weir_recvq *q, uint16_t max_ooo, uint32_t max_seg_bytes)
+void weir_recvq_init(struct weir_recvq *q, uint16_t max_ooo, uint32_t max_seg_bytes, uint32_t may_pin_bytes)
 {
-    *q = (struct weir_recvq){.max_ooo = max_ooo, .max_seg_bytes = max_seg_bytes};
+    *q = (struct weir_recvq){
+        .max_ooo = max_ooo, .max_seg_bytes = max_seg_bytes, .may_pin_bytes = may_pin_bytes};
 }
 
 static void skip(struct arriving *a, uint32_t n)
@@ -174,7 +178,7 @@ static const struct weir_pbuf *lent_rest(const struct weir_recvq *q, const struc
     return h->app != 0 || h->stk > 1 ? p : NULL;
 }
 
-/* Whether the zbufs would hold more than twice the payload if all that arrives were kept by reference. The
+/* Whether the zbufs would hold more than the queue may in any case, and more than twice the payload, if all that arrives were kept by reference. The
  * queue is not empty. */
 static bool pins_too_much(const struct weir_recvq *q, const struct weir_pktmem *m, const struct arriving *a)
 {
@@ -189,7 +193,7 @@ static bool pins_too_much(const struct weir_recvq *q, const struct weir_pktmem *
         held += zbuf_bytes(m, a->piece[i].addr);
         left -= weir_min_u32(left, a->piece[i].bytes - off);
     }
-    return held > 2 * bytes;
+    return held > q->may_pin_bytes && held > 2 * bytes;
 }
 
 /* Appends n bytes that lie together, or a first part of them. Returns how many, 0 with *why. */
@@ -291,22 +295,27 @@ enum weir_recvq_result weir_recvq_insert(struct weir_recvq *q, struct weir_pktme
 
 /* ---- reading ---- */
 
-static void drop_first(struct weir_recvq *q, struct weir_pktmem *m)
+static inline void drop_first(struct weir_recvq *q, struct weir_pktmem *m, struct weir_zhead *h)
 {
     const struct weir_pbuf *p = pbuf(m, q->first);
     q->bytes -= p->bytes;
-    q->seg_bytes -= zbuf_bytes(m, p->addr);
+    q->seg_bytes -= weir_zpool_bytes(m->z, h);
     q->n--;
-    q->first = weir_pbuf_drop(m, q->first, WEIR_OWNER_RECVQ);
+    q->first = weir_pbuf_drop_in(m, h, q->first, WEIR_OWNER_RECVQ);
     if (q->first == 0) q->last = 0;
 }
 
+static struct weir_zhead *head_of_first(const struct weir_recvq *q, const struct weir_pktmem *m)
+{
+    return weir_zpool_head(m->z, pbuf(m, q->first)->addr);
+}
+
 /* Takes n bytes from the front of the first descriptor, 0 < n <= its bytes. */
-static void consume(struct weir_recvq *q, struct weir_pktmem *m, uint32_t n)
+static inline void consume(struct weir_recvq *q, struct weir_pktmem *m, struct weir_zhead *h, uint32_t n)
 {
     struct weir_pbuf *p = pbuf(m, q->first);
     if (n == p->bytes) {
-        drop_first(q, m);
+        drop_first(q, m, h);
         return;
     }
     p->addr += n;
@@ -335,7 +344,7 @@ unsigned weir_recvq_lend(struct weir_recvq *q, struct weir_pktmem *m, uint32_t l
         h->lent_bytes = before + k;
         out[lent++] = (struct weir_iov){.base = p->addr, .len = k};
         *bytes += k;
-        consume(q, m, k);
+        consume(q, m, h, k);
     }
     return lent;
 }
@@ -347,7 +356,7 @@ uint32_t weir_recvq_copy(struct weir_recvq *q, struct weir_pktmem *m, void *out,
         const struct weir_pbuf *p = pbuf(m, q->first);
         uint32_t k = weir_min_u32(n - done, p->bytes);
         memcpy((uint8_t *)out + done, p->addr, k);
-        consume(q, m, k);
+        consume(q, m, head_of_first(q, m), k);
         done += k;
     }
     m->stats->rx_bytes_copied += done;
@@ -377,7 +386,7 @@ void weir_recvq_clear(struct weir_recvq *q, struct weir_pktmem *m)
 {
     weir_recvq_drop_ooo(q, m);
     while (q->first != 0)
-        drop_first(q, m);
+        drop_first(q, m, head_of_first(q, m));
 }
 
 /* ---- checking ---- */

@@ -31,6 +31,7 @@ struct weir_recvq {
     uint32_t ooo_seg_bytes;  /* likewise for those out of order */
     uint32_t lent_seg_bytes; /* usable bytes of the zbufs in which the application holds lent pieces */
     uint32_t max_seg_bytes;  /* limit of the sum of these three (strict windows), 0: none */
+    uint32_t may_pin_bytes;  /* in-order segments are not packed below that, whatever they waste */
     uint16_t n, n_ooo, max_ooo;
 };
 
@@ -43,7 +44,7 @@ enum weir_recvq_result {
     WEIR_RECVQ_OOO_SHORT  /* out of order, while memory is short (rung OOO) */
 };
 
-void weir_recvq_init(struct weir_recvq *, uint16_t max_ooo, uint32_t max_seg_bytes);
+void weir_recvq_init(struct weir_recvq *, uint16_t max_ooo, uint32_t max_seg_bytes, uint32_t may_pin_bytes);
 
 /* Payload [seq, seq + n) in n_pieces pieces, already cut to the window by the caller; *rcv_nxt moves on over
  * it and over out-of-order bytes that it reaches. Pieces lie in posted zbufs: one is kept by reference only
@@ -56,6 +57,25 @@ void weir_recvq_init(struct weir_recvq *, uint16_t max_ooo, uint32_t max_seg_byt
 enum weir_recvq_result weir_recvq_insert(struct weir_recvq *, struct weir_pktmem *, uint32_t *rcv_nxt,
                                          uint32_t seq, const struct weir_piece *pieces, unsigned n_pieces,
                                          uint32_t n);
+
+/* weir_recvq_insert's plain case inline: an empty queue takes n bytes that lie together in the zbuf h, in order, by
+ * reference. The caller moves rcv_nxt on. false: it can't, or there is more to think about; nothing changed.
+ */
+static inline bool weir_recvq_alone(struct weir_recvq *q, struct weir_pktmem *m, struct weir_zhead *h,
+                                    uint8_t *addr, uint32_t n, uint32_t seq)
+{
+    if (q->first != 0 || q->ooo_first != 0 || q->max_seg_bytes != 0) return false;
+    if (h->stk + h->app == 1 &&
+        !weir_zpool_can(m->z, weir_zpool_class_for(m->z, h->asked_bytes), WEIR_TAKE_INORDER, 1))
+        return false;
+    uint32_t number = weir_pbuf_new_in(m, h, addr, n, seq, WEIR_OWNER_RECVQ);
+    if (number == 0) return false;
+    q->first = q->last = number;
+    q->n = 1;
+    q->bytes = n;
+    q->seg_bytes = weir_zpool_bytes(m->z, h);
+    return true;
+}
 
 /* Lends up to n in-order pieces, at most max_bytes in all (a piece that would pass it is not lent, but for
  * the first, when it is cut): the application gets one reference for each. lent_id goes into the heads, and

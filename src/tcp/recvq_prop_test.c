@@ -264,7 +264,7 @@ static void lend(struct world *w, struct mqueue *mq)
     if (got > 0 && first > max) assert_int_equal(got, 1);
     for (unsigned i = 0; i < got; i++) {
         const uint8_t *addr = out[i].base;
-        struct weir_zhead *h;
+        struct weir_zhead *h = NULL;
         assert_int_equal(weir_zpool_find(&w->mem.z, addr, &h), 0);
         assert_true(h->lent_id == 77 && h->lent_bytes >= out[i].len);
         w->app[weir_zpool_number(&w->mem.z, h)]++;
@@ -308,7 +308,7 @@ static void clear(struct world *w, struct mqueue *mq)
     assert_int_equal(mq->q.bytes + mq->q.ooo_bytes + mq->q.seg_bytes, 0);
     mq->read = mq->rcv_nxt = chance(&w->r, 50) ? rnd(&w->r) : 0u - below(&w->r, 20000);
     memset(mq->held, 0, RING);
-    weir_recvq_init(&mq->q, MAX_OOO, 0);
+    weir_recvq_init(&mq->q, MAX_OOO, 0, 0);
     w->seen.cleared++;
 }
 

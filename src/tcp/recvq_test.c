@@ -20,7 +20,7 @@ static int setup(void **state)
     struct bench *b = calloc(1, sizeof *b);
     assert_non_null(b);
     queues_open(&b->mem, &SHAPE);
-    weir_recvq_init(&b->q, 4, 0);
+    weir_recvq_init(&b->q, 4, 0, 0);
     b->rcv_nxt = b->start = UINT32_MAX - 100;
     *state = b;
     return 0;

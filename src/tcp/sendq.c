@@ -60,7 +60,8 @@ static void link_last(struct weir_sendq *q, struct weir_pktmem *m, uint32_t numb
     q->end += n;
 }
 
-ptrdiff_t weir_sendq_ref(struct weir_sendq *q, struct weir_pktmem *m, uint8_t *addr, uint32_t n)
+ptrdiff_t weir_sendq_ref_in(struct weir_sendq *q, struct weir_pktmem *m, struct weir_zhead *h, uint8_t *addr,
+                            uint32_t n)
 {
     if (q->closed) return WEIR_EPIPE;
     if (continues_last(q, m, addr)) {
@@ -69,7 +70,7 @@ ptrdiff_t weir_sendq_ref(struct weir_sendq *q, struct weir_pktmem *m, uint8_t *a
     }
     if (q->n >= q->max) return WEIR_EAGAIN;
     if (q->n > 0 && !weir_pbuf_spare(m)) return WEIR_ENOMEM;
-    uint32_t number = weir_pbuf_new(m, addr, n, q->end, WEIR_OWNER_SENDQ);
+    uint32_t number = weir_pbuf_new_in(m, h, addr, n, q->end, WEIR_OWNER_SENDQ);
     if (number == 0) return WEIR_ENOMEM;
     link_last(q, m, number, n);
     return (ptrdiff_t)n;
@@ -160,17 +161,7 @@ unsigned weir_sendq_slice(struct weir_sendq *q, const struct weir_pktmem *m, uin
     return used;
 }
 
-static void drop_first(struct weir_sendq *q, struct weir_pktmem *m)
-{
-    uint32_t next = weir_pbuf_drop(m, q->first, WEIR_OWNER_SENDQ);
-    if (q->cur == q->first) q->cur = next;
-    q->first = next;
-    if (next == 0) q->last = 0;
-    q->n--;
-    m->senders -= q->n == 0;
-}
-
-unsigned weir_sendq_ack(struct weir_sendq *q, struct weir_pktmem *m, uint32_t una)
+unsigned weir_sendq_ack_some(struct weir_sendq *q, struct weir_pktmem *m, uint32_t una)
 {
     unsigned went = 0;
     while (q->first != 0) {
@@ -182,7 +173,7 @@ unsigned weir_sendq_ack(struct weir_sendq *q, struct weir_pktmem *m, uint32_t un
             p->seq = una;
             break;
         }
-        drop_first(q, m);
+        weir_sendq_drop_first(q, m);
         went++;
     }
     q->una = una;
@@ -200,7 +191,7 @@ void weir_sendq_compact(struct weir_sendq *q, struct weir_pktmem *m, uint32_t ma
 void weir_sendq_clear(struct weir_sendq *q, struct weir_pktmem *m)
 {
     while (q->first != 0)
-        drop_first(q, m);
+        weir_sendq_drop_first(q, m);
     q->una = q->end;
 }
 

@@ -42,11 +42,17 @@ struct weir_warm {
 
 void weir_sendq_init(struct weir_sendq *, uint32_t seq, uint16_t max);
 
-/* Queues n > 0 bytes at addr, which lie in one live zbuf, by reference. Returns n, or WEIR_ENOMEM (no
+/* Queues n > 0 bytes at addr, which lie in the live zbuf of this head, by reference. Returns n, or WEIR_ENOMEM (no
  * descriptor, or the zbuf's count is at its limit), WEIR_EAGAIN (the limit of descriptors), WEIR_EPIPE
  * (closed); nothing is queued then. The caller bounds end - una (below 2^31) and counts the bytes. Constant
  * time. */
-ptrdiff_t weir_sendq_ref(struct weir_sendq *, struct weir_pktmem *, uint8_t *addr, uint32_t n);
+ptrdiff_t weir_sendq_ref_in(struct weir_sendq *, struct weir_pktmem *, struct weir_zhead *, uint8_t *addr,
+                            uint32_t n);
+/* The same, where the zbuf's head is not known. */
+static inline ptrdiff_t weir_sendq_ref(struct weir_sendq *q, struct weir_pktmem *m, uint8_t *addr, uint32_t n)
+{
+    return weir_sendq_ref_in(q, m, weir_zpool_head(m->z, addr), addr, n);
+}
 
 /* Queues up to n > 0 bytes from ordinary memory by copying. Returns how many (> 0), or WEIR_ENOMEM,
  * WEIR_EAGAIN when not one could be, WEIR_EPIPE (closed). Cost: the bytes, and one take for each segment that
@@ -62,9 +68,28 @@ unsigned weir_sendq_slice(struct weir_sendq *, const struct weir_pktmem *, uint3
                           struct weir_piece *out, unsigned max, uint32_t max_piece_bytes, uint32_t boundary,
                           uint32_t *got);
 
+/* Takes the first descriptor away; for this file and sendq.c only. */
+static inline void weir_sendq_drop_first(struct weir_sendq *q, struct weir_pktmem *m)
+{
+    uint32_t next = weir_pbuf_drop(m, q->first, WEIR_OWNER_SENDQ);
+    if (q->cur == q->first) q->cur = next;
+    q->first = next;
+    if (next == 0) q->last = 0;
+    q->n--;
+    m->senders -= q->n == 0;
+}
+
 /* Everything before una (old una <= una <= end) is acknowledged: descriptors go or are trimmed. Returns how
  * many went. */
-unsigned weir_sendq_ack(struct weir_sendq *, struct weir_pktmem *, uint32_t una);
+unsigned weir_sendq_ack_some(struct weir_sendq *, struct weir_pktmem *, uint32_t una);
+static inline unsigned weir_sendq_ack(struct weir_sendq *q, struct weir_pktmem *m, uint32_t una)
+{
+    const struct weir_pbuf *p = weir_pbuf_at(m, q->first);
+    if (q->first == 0 || p->seq + p->bytes != una) return weir_sendq_ack_some(q, m, una);
+    weir_sendq_drop_first(q, m); /* exactly the first */
+    q->una = una;
+    return 1;
+}
 
 /* Memory is short: small slices leave the large segments that they pin (slice.h), about max_bytes. */
 void weir_sendq_compact(struct weir_sendq *, struct weir_pktmem *, uint32_t max_bytes);

@@ -53,6 +53,7 @@ void weir_tcp_begin(struct weir_tcp *t, struct weir_conn *c, uint32_t iss, uint3
     weir_txlist_init(&c->tx, c->iss, (uint16_t)t->conf->txrecs_conn);
     weir_sendq_init(&c->sq, c->iss + 1, (uint16_t)t->conf->pbufs_conn);
     c->rcv_wscale = weir_tcp_wscale(c->rcvbuf);
+    c->rq.may_pin_bytes = c->rcvbuf;
 }
 
 /* A connection for a SYN, or for the acknowledgement of a cookie; counted as half open. NULL: the table is

@@ -5,6 +5,7 @@
 #ifndef WEIR_TCP_H
 #define WEIR_TCP_H
 
+#include "base/bits.h"
 #include "tcp/conn.h"
 #include "wire/tcphdr.h"
 
@@ -12,6 +13,8 @@
  * 9293 says 536 by default and sets no minimum). */
 #define WEIR_TCP_MSS_MIN     64u
 #define WEIR_TCP_MSS_DEFAULT 536u
+
+#define WEIR_TCP_TS_BYTES 12u /* of the timestamps option with its two NOPs */
 
 /* A segment after its header was parsed. */
 struct weir_seg {
@@ -26,9 +29,54 @@ struct weir_seg {
     uint32_t after; /* with it: what that connection had not used yet */
 };
 
+/* MSS less the options that every segment carries. */
+static inline uint32_t weir_tcp_eff_mss(const struct weir_conn *c)
+{
+    uint32_t options = c->flags & WEIR_C_TS ? WEIR_TCP_TS_BYTES : 0;
+    return weir_max_u32(c->mss, WEIR_TCP_MSS_MIN) - options;
+}
+/* ---- tcp_plain.c ---- */
+/* weir_tcp_segment for an acknowledgement with at most one segment's payload in one piece. false: it is more
+ * than that or can't leave now, and nothing was done. */
+bool weir_tcp_plain(struct weir_tcp *, struct weir_conn *, uint32_t seq, uint32_t bytes, uint8_t flags,
+                    enum weir_send *sent);
+/* A segment was built: what it told the peer is owed no longer. */
+static inline void weir_tcp_note_sent(struct weir_tcp *t, struct weir_conn *c, uint8_t flags, uint32_t bytes)
+{
+    if (bytes)
+        t->stats->tx_segments++;
+    else
+        t->stats->tx_acks++;
+    if (flags & WEIR_TCP_RST) t->stats->resets_sent++;
+    if (!(flags & WEIR_TCP_ACK)) return;
+    c->flags &= ~(uint32_t)(WEIR_C_ACK_NOW | WEIR_C_ACK_LATER);
+    c->unacked = 0;
+    c->last_ack_sent = c->rcv_nxt;
+}
+/* Bytes that one weir_tcp_segment may carry, a multiple of the effective MSS (or the MSS itself). */
+static inline uint32_t weir_tcp_segment_max(const struct weir_tcp *t, const struct weir_conn *c)
+{
+    const struct weir_netdev_caps *caps = &t->ip->ifc[c->ifc].dev->caps;
+    uint32_t mss = weir_tcp_eff_mss(c);
+    if (!(caps->offloads & WEIR_OFF_TX_TSO4)) return mss;
+    uint32_t l3 = weir_min_u32(65535, caps->max_frame - 14);
+    uint32_t room = l3 - WEIR_IP4_BYTES - WEIR_TCP_BYTES_MAX;
+    return room < 2 * mss ? mss : room - room % mss;
+}
+
 /* ---- tcp_input.c ---- */
-/* A TCP packet for one of our addresses. */
-enum weir_verdict weir_tcp_input(struct weir_tcp *, const struct weir_rxpkt *);
+/* Any TCP packet for one of our addresses. */
+enum weir_verdict weir_tcp_full_input(struct weir_tcp *, const struct weir_rxpkt *);
+/* ---- tcp_fast.c ---- */
+/* The same for the segment that an established connection expects next; false: it is another one, and nothing
+ * was done. */
+bool weir_tcp_fast_input(struct weir_tcp *, const struct weir_rxpkt *);
+/* Whichever will do. pkt->head is set. */
+static inline enum weir_verdict weir_tcp_input(struct weir_tcp *t, const struct weir_rxpkt *pkt)
+{
+    if (!t->full_path && weir_tcp_fast_input(t, pkt)) return WEIR_V_DONE;
+    return weir_tcp_full_input(t, pkt);
+}
 /* ---- syn.c: segments to listeners and in SYN-SENT ---- */
 enum weir_verdict weir_tcp_listen_input(struct weir_tcp *, struct weir_listener *, struct weir_seg *);
 enum weir_verdict weir_tcp_synsent_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *);
@@ -53,9 +101,48 @@ bool weir_cookie_check(const struct weir_tcp *, const struct weir_listener *, co
 /* ---- tcp_ack.c: the ACK field ---- */
 /* false: the segment ends here (c may be gone). */
 bool weir_tcp_ack_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *);
+/* What it measures: from when what it covers was sent, or from the echoed timestamp (0: none) if some of that
+ * was sent twice. */
+void weir_tcp_ack_rtt(struct weir_tcp *, struct weir_conn *, const struct weir_txack *, uint32_t tsecr);
+/* Nothing is out any more. */
+void weir_tcp_all_acked(struct weir_tcp *, struct weir_conn *);
+/* Whether a segment is as new as the one that told the window last (RFC 9293 3.10.7.4). */
+static inline bool weir_tcp_tells_window(const struct weir_conn *c, uint32_t seq, uint32_t ack)
+{
+    return weir_seq_lt(c->snd_wl1, seq) || (c->snd_wl1 == seq && weir_seq_leq(c->snd_wl2, ack));
+}
+/* The neighbour is reached: what we sent was acknowledged. */
+static inline void weir_tcp_confirm(struct weir_tcp *t, const struct weir_conn *c)
+{
+    struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
+    if (ifc->ether) weir_neigh_confirm(&ifc->neigh, c->next_hop, t->now_ms);
+}
 /* ---- tcp_data.c: payload and FIN ---- */
 /* c may be gone afterwards. */
 enum weir_verdict weir_tcp_data_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *);
+static inline void weir_tcp_ack_later(struct weir_tcp *t, struct weir_conn *c)
+{
+    if (c->flags & (WEIR_C_ACK_NOW | WEIR_C_ACK_LATER)) return;
+    c->flags |= WEIR_C_ACK_LATER;
+    c->delack_ms = t->now_ms + (t->conf->delack_us + 999) / 1000;
+    weir_conn_timer_at(t, c, c->delack_ms);
+}
+static inline void weir_tcp_ack_now(struct weir_tcp *t, struct weir_conn *c)
+{
+    c->flags |= WEIR_C_ACK_NOW;
+    weir_conn_dirty(t, c);
+}
+/* Payload was taken in: acknowledges it now or later (RFC 5681 4.2): at least every second full segment; at once
+ * when something is out of order or fills a hole. */
+static inline void weir_tcp_choose_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t delivered,
+                                       bool disorder)
+{
+    c->unacked += delivered;
+    if (disorder || delivered == 0 || c->unacked >= 2 * weir_tcp_eff_mss(c) || t->conf->delack_us == 0)
+        weir_tcp_ack_now(t, c);
+    else
+        weir_tcp_ack_later(t, c);
+}
 /* ---- tcp_icmp.c ---- */
 void weir_tcp_icmp(struct weir_tcp *, const struct weir_icmp_note *);
 
@@ -76,10 +163,6 @@ void weir_tcp_output_all(struct weir_tcp *);
 /* One segment [seq, seq + bytes) with flags; FIN or SYN in flags take their number. OK, or why not. */
 enum weir_send weir_tcp_segment(struct weir_tcp *, struct weir_conn *, uint32_t seq, uint32_t *bytes,
                                 uint8_t flags);
-/* Bytes that one weir_tcp_segment may carry, a multiple of the effective MSS (or the MSS itself). */
-uint32_t weir_tcp_segment_max(const struct weir_tcp *, const struct weir_conn *);
-/* MSS less the options that every segment carries. */
-uint32_t weir_tcp_eff_mss(const struct weir_conn *);
 /* The number for a segment without payload: SND.NXT, or the window's edge when a probe or a window that was
  * taken back put SND.NXT behind it. What lies behind the edge a peer does not accept. */
 uint32_t weir_tcp_bare_seq(const struct weir_conn *);
@@ -113,6 +196,11 @@ static inline uint32_t weir_tcp_strict_bytes(const struct weir_config *conf, uin
 /* One pass's share of what the ladder's rung demands of what is held already. Returns whether more is left to
  * do at once. */
 bool weir_tcp_ladder(struct weir_tcp *);
+/* Memory is not short, and was not when it was looked at last. */
+static inline bool weir_tcp_ladder_idle(const struct weir_tcp *t)
+{
+    return (t->mem.press.rung | t->ladder.rung | t->ladder.left) == 0;
+}
 /* Whether the ladder has something to do at once: memory came or went since its last pass. */
 bool weir_tcp_ladder_due(const struct weir_tcp *);
 /* Milliseconds at which the last rung resets somebody; false: not on it, or never. */
@@ -126,7 +214,13 @@ void weir_tcp_rexmt_stop(struct weir_tcp *, struct weir_conn *);
 void weir_tcp_persist_start(struct weir_tcp *, struct weir_conn *);
 void weir_tcp_keep_start(struct weir_tcp *, struct weir_conn *, uint32_t after_ms);
 /* Milliseconds of the next deadline; false: none. */
-bool weir_tcp_next(const struct weir_tcp *, uint32_t *when_ms);
+bool weir_tcp_next(struct weir_tcp *, uint32_t *when_ms);
+/* Whether weir_tcp_timers would find nothing to do, for a few compares; false: it has to look. */
+static inline bool weir_tcp_timers_quiet(const struct weir_tcp *t)
+{
+    bool tw_due = t->tw_first && weir_seq_leq(t->tw[t->tw_first - 1].expire_ms, t->now_ms);
+    return weir_wheel_quiet(&t->wheel, t->now_ms) && !tw_due;
+}
 
 /* ---- tcp_user.c and tcp_io.c: RFC 9293 3.10.1 to 3.10.6; errors as in weir.h ---- */
 int weir_tcp_listen(struct weir_tcp *, uint32_t addr, uint16_t port, const struct weir_opts *, weir_id *);
@@ -148,7 +242,10 @@ void weir_tcp_returned(struct weir_tcp *, uint32_t lent_id, uint32_t bytes, uint
 /* ---- events.c ---- */
 /* Up to n events off the ready lists. */
 int weir_tcp_events(struct weir_tcp *, struct weir_event *, int n);
-bool weir_tcp_has_events(const struct weir_tcp *);
+static inline bool weir_tcp_has_events(const struct weir_tcp *t)
+{
+    return t->lis_ready || t->ready_first;
+}
 /* ---- tcp_check.c ---- */
 /* For tests and debug builds: 0, or what is broken: 1 the cells and their table, 2 a list, 3 a listener's
  * counts, 4 TIME-WAIT. Cost: everything. */

@@ -9,23 +9,21 @@ static bool fin_acked(const struct weir_conn *c)
     return c->sq.closed && c->tx.una == c->sq.end + 1;
 }
 
-static void take_rtt(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s,
-                     const struct weir_txack *ta)
+void weir_tcp_ack_rtt(struct weir_tcp *t, struct weir_conn *c, const struct weir_txack *ta, uint32_t tsecr)
 {
     if (ta->sample && !ta->resent) {
         weir_tcp_rtt(t, c, (uint32_t)t->now_us - ta->sent_us);
-    } else if ((c->flags & WEIR_C_TS) && (s->h.opts & WEIR_TCPOPT_TS) && s->h.tsecr) {
+    } else if (tsecr) {
         /* Some of it was sent twice: the rest waited for that, and only the echoed timestamp tells what this
          * answers. */
-        uint32_t ms = t->now_ms - (s->h.tsecr - c->ts_offset);
+        uint32_t ms = t->now_ms - (tsecr - c->ts_offset);
         if (ms < t->conf->rto_max_us / 1000) weir_tcp_rtt(t, c, ms * 1000 + 500);
     }
 }
 
 static void window_update(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s)
 {
-    if (!weir_seq_lt(c->snd_wl1, s->seq) && !(c->snd_wl1 == s->seq && weir_seq_leq(c->snd_wl2, s->h.ack)))
-        return;
+    if (!weir_tcp_tells_window(c, s->seq, s->h.ack)) return;
     bool was_shut = c->snd_wnd == 0;
     c->snd_wnd = s->wnd;
     c->snd_wl1 = s->seq;
@@ -61,7 +59,7 @@ static bool syn_acked(struct weir_tcp *t, struct weir_conn *c, const struct weir
     return true;
 }
 
-static void all_acked(struct weir_tcp *t, struct weir_conn *c)
+void weir_tcp_all_acked(struct weir_tcp *t, struct weir_conn *c)
 {
     weir_tcp_rexmt_stop(t, c);
     if (!(c->flags & WEIR_C_SENT_DUE) || c->sq.una != c->sq.end || (c->sq.closed && !fin_acked(c))) return;
@@ -77,15 +75,15 @@ static void new_ack(struct weir_tcp *t, struct weir_conn *c, const struct weir_s
     struct weir_txack ta = weir_txlist_ack(&c->tx, &t->mem, s->h.ack);
     if (weir_seq_lt(c->sq.una, s->h.ack))
         (void)weir_sendq_ack(&c->sq, &t->mem, weir_seq_min(s->h.ack, c->sq.end));
-    take_rtt(t, c, s, &ta);
+    bool ts = (c->flags & WEIR_C_TS) && (s->h.opts & WEIR_TCPOPT_TS);
+    weir_tcp_ack_rtt(t, c, &ta, ts ? s->h.tsecr : 0);
     c->retries = 0;
     c->error = 0; /* the peer is reached again */
-    struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
-    if (ifc->ether) weir_neigh_confirm(&ifc->neigh, c->next_hop, t->now_ms);
+    weir_tcp_confirm(t, c);
     bool recovering = (c->flags & WEIR_C_RECOVERY) != 0;
     weir_tcp_newack(t, c, acked, flight);
     if (c->tx.una == c->tx.nxt)
-        all_acked(t, c);
+        weir_tcp_all_acked(t, c);
     else if (!recovering ||
              first_partial) /* RFC 6582 3.2 step 3: only the first partial one restarts the timer */
         weir_tcp_rexmt_start(t, c);

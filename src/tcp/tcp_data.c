@@ -23,31 +23,6 @@ static unsigned gather(const struct weir_frame *f, uint32_t at, uint32_t n, stru
     return k;
 }
 
-static void ack_later(struct weir_tcp *t, struct weir_conn *c)
-{
-    if (c->flags & (WEIR_C_ACK_NOW | WEIR_C_ACK_LATER)) return;
-    c->flags |= WEIR_C_ACK_LATER;
-    c->delack_ms = t->now_ms + (t->conf->delack_us + 999) / 1000;
-    weir_conn_timers(t, c);
-}
-
-static void ack_now(struct weir_tcp *t, struct weir_conn *c)
-{
-    c->flags |= WEIR_C_ACK_NOW;
-    weir_conn_dirty(t, c);
-}
-
-/* RFC 5681 4.2: at least every second full segment; at once when something is out of order or fills a hole.
- */
-static void choose_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t delivered, bool disorder)
-{
-    c->unacked += delivered;
-    if (disorder || delivered == 0 || c->unacked >= 2 * weir_tcp_eff_mss(c) || t->conf->delack_us == 0)
-        ack_now(t, c);
-    else
-        ack_later(t, c);
-}
-
 static enum weir_drop drop_of(enum weir_recvq_result r)
 {
     switch (r) {
@@ -80,7 +55,7 @@ static enum weir_verdict payload(struct weir_tcp *t, struct weir_conn *c, const 
     } else if (r == WEIR_RECVQ_KEPT) {
         t->stats->ooo_segments++;
     }
-    choose_ack(t, c, delivered, disorder);
+    weir_tcp_choose_ack(t, c, delivered, disorder);
     return r == WEIR_RECVQ_KEPT ? WEIR_V_DONE : WEIR_V_DROP;
 }
 
@@ -90,7 +65,7 @@ static void fin_read(struct weir_tcp *t, struct weir_conn *c)
     c->rcv_nxt++;
     c->rcv_adv = weir_seq_max(c->rcv_adv, c->rcv_nxt);
     c->flags |= WEIR_C_FIN_READ;
-    ack_now(t, c);
+    weir_tcp_ack_now(t, c);
     weir_conn_readable(t, c);
     switch (c->state) {
     case WEIR_TCP_ESTABLISHED:
@@ -112,13 +87,13 @@ enum weir_verdict weir_tcp_data_input(struct weir_tcp *t, struct weir_conn *c, s
     enum weir_verdict v = WEIR_V_DONE;
     if (c->state == WEIR_TCP_TIME_WAIT) {
         weir_tcp_keep_start(t, c, 2 * t->conf->msl_ms);
-        ack_now(t, c);
+        weir_tcp_ack_now(t, c);
         return WEIR_V_DONE;
     }
     bool takes = c->state == WEIR_TCP_ESTABLISHED || c->state == WEIR_TCP_FIN_WAIT_1 ||
                  c->state == WEIR_TCP_FIN_WAIT_2;
     if (!takes) { /* after the peer's FIN nothing can come (RFC 9293: ignore) */
-        ack_now(t, c);
+        weir_tcp_ack_now(t, c);
         return WEIR_V_DONE;
     }
     if (s->bytes && (c->flags & WEIR_C_DETACHED)) {
@@ -136,7 +111,7 @@ enum weir_verdict weir_tcp_data_input(struct weir_tcp *t, struct weir_conn *c, s
         if (c->rcv_nxt == c->fin_seq)
             fin_read(t, c);
         else
-            ack_now(t, c);
+            weir_tcp_ack_now(t, c);
     }
     return v;
 }

@@ -205,7 +205,7 @@ static bool tw_input(struct weir_tcp *t, struct weir_tw *w, struct weir_seg *s)
     return false;
 }
 
-enum weir_verdict weir_tcp_input(struct weir_tcp *t, const struct weir_rxpkt *pkt)
+enum weir_verdict weir_tcp_full_input(struct weir_tcp *t, const struct weir_rxpkt *pkt)
 {
     struct weir_seg s = {.pkt = pkt};
     enum weir_drop why;
@@ -217,7 +217,7 @@ enum weir_verdict weir_tcp_input(struct weir_tcp *t, const struct weir_rxpkt *pk
     s.fin = (s.h.flags & WEIR_TCP_FIN) != 0;
     s.wnd = s.h.wnd;
 
-    struct weir_conn *c = weir_conn_lookup(t, pkt->ip.dst, s.h.dport, pkt->ip.src, s.h.sport);
+    struct weir_conn *c = weir_conn_hinted(t, pkt->ip.dst, s.h.dport, pkt->ip.src, s.h.sport);
     if (c) return conn_input(t, c, &s);
     struct weir_tw *w = weir_tw_lookup(t, pkt->ip.dst, s.h.dport, pkt->ip.src, s.h.sport);
     if (w && !tw_input(t, w, &s)) return WEIR_V_DONE;

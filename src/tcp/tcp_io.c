@@ -72,7 +72,7 @@ ptrdiff_t weir_tcp_write(struct weir_tcp *t, weir_id id, const void *data, size_
         took = WEIR_ENOMEM;
     else if (n)
         took = foreign ? weir_sendq_copy(&c->sq, &t->mem, &t->warm, data, n)
-                       : weir_sendq_ref(&c->sq, &t->mem, (uint8_t *)(uintptr_t)data, n);
+                       : weir_sendq_ref_in(&c->sq, &t->mem, head, (uint8_t *)(uintptr_t)data, n);
     if (took < (ptrdiff_t)len)
         wait_to_write(t, c, took == WEIR_ENOMEM || (took > 0 && (size_t)took < n), foreign, lent);
     if (took <= 0) return took;

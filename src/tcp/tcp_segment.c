@@ -4,24 +4,6 @@
 
 #include "base/bits.h"
 
-#define TS_OPTION_BYTES 12u
-
-uint32_t weir_tcp_eff_mss(const struct weir_conn *c)
-{
-    uint32_t options = c->flags & WEIR_C_TS ? TS_OPTION_BYTES : 0;
-    return weir_max_u32(c->mss, WEIR_TCP_MSS_MIN) - options;
-}
-
-uint32_t weir_tcp_segment_max(const struct weir_tcp *t, const struct weir_conn *c)
-{
-    const struct weir_netdev_caps *caps = &t->ip->ifc[c->ifc].dev->caps;
-    uint32_t mss = weir_tcp_eff_mss(c);
-    if (!(caps->offloads & WEIR_OFF_TX_TSO4)) return mss;
-    uint32_t l3 = weir_min_u32(65535, caps->max_frame - 14);
-    uint32_t room = l3 - WEIR_IP4_BYTES - WEIR_TCP_BYTES_MAX;
-    return room < 2 * mss ? mss : room - room % mss;
-}
-
 static void fill_options(struct weir_tcp *t, const struct weir_conn *c, struct weir_tcphdr *h)
 {
     if (h->flags & WEIR_TCP_SYN) {
@@ -43,19 +25,6 @@ static void fill_options(struct weir_tcp *t, const struct weir_conn *c, struct w
     }
 }
 
-static void note_sent(struct weir_tcp *t, struct weir_conn *c, const struct weir_tcphdr *h, uint32_t bytes)
-{
-    if (bytes)
-        t->stats->tx_segments++;
-    else
-        t->stats->tx_acks++;
-    if (h->flags & WEIR_TCP_RST) t->stats->resets_sent++;
-    if (!(h->flags & WEIR_TCP_ACK)) return;
-    c->flags &= ~(uint32_t)(WEIR_C_ACK_NOW | WEIR_C_ACK_LATER);
-    c->unacked = 0;
-    c->last_ack_sent = c->rcv_nxt;
-}
-
 /* A SYN's window is never scaled (RFC 7323 2.2). */
 static uint16_t syn_window(struct weir_conn *c)
 {
@@ -67,6 +36,8 @@ static uint16_t syn_window(struct weir_conn *c)
 enum weir_send weir_tcp_segment(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_t *bytes,
                                 uint8_t flags)
 {
+    enum weir_send sent;
+    if (!t->full_path && weir_tcp_plain(t, c, seq, *bytes, flags, &sent)) return sent;
     struct weir_piece piece[WEIR_FRAME_PIECES_MAX];
     struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
     const struct weir_netdev_caps *caps = &ifc->dev->caps;
@@ -110,7 +81,7 @@ enum weir_send weir_tcp_segment(struct weir_tcp *t, struct weir_conn *c, uint32_
                               .csum_field = WEIR_TCP_CSUM_AT,
                               .gso_bytes = (uint16_t)(*bytes > eff ? eff : 0)};
     weir_ip4_send(t->ip, ifc, mac, &out);
-    note_sent(t, c, &h, *bytes);
+    weir_tcp_note_sent(t, c, h.flags, *bytes);
     return WEIR_SEND_OK;
 }
 

@@ -13,7 +13,7 @@
 
 static uint32_t to_ms(uint32_t us)
 {
-    return us / 1000 + (us % 1000 != 0);
+    return (uint32_t)(((uint64_t)us + 999) / 1000);
 }
 
 void weir_conn_timers(struct weir_tcp *t, struct weir_conn *c)
@@ -40,7 +40,7 @@ static void rexmt_at(struct weir_tcp *t, struct weir_conn *c, uint32_t us)
     c->rexmt_ms =
         t->now_ms + to_ms(us) + 1; /* the clock may be anywhere inside its millisecond: never early */
     c->flags |= WEIR_C_TIMING;
-    weir_conn_timers(t, c);
+    weir_conn_timer_at(t, c, c->rexmt_ms);
 }
 
 void weir_tcp_rexmt_start(struct weir_tcp *t, struct weir_conn *c)
@@ -71,7 +71,7 @@ void weir_tcp_keep_start(struct weir_tcp *t, struct weir_conn *c, uint32_t after
 {
     c->keep_ms = t->now_ms + after_ms;
     c->flags |= WEIR_C_KEEPING;
-    weir_conn_timers(t, c);
+    weir_conn_timer_at(t, c, c->keep_ms);
 }
 
 /* false: given up, c may be gone. */
@@ -185,7 +185,7 @@ void weir_tcp_timers(struct weir_tcp *t, unsigned budget)
     weir_tw_expire(t, 64);
 }
 
-bool weir_tcp_next(const struct weir_tcp *t, uint32_t *when_ms)
+bool weir_tcp_next(struct weir_tcp *t, uint32_t *when_ms)
 {
     bool any = weir_wheel_next(&t->wheel, when_ms);
     if (t->tw_first) {

@@ -207,6 +207,7 @@ int weir_tcp_set(struct weir_tcp *t, weir_id id, enum weir_opt opt, intptr_t val
     if (opt == WEIR_OPT_RCVBUF || opt == WEIR_OPT_SNDBUF) {
         if (value < 2048 || value > 0x3fffffff) return WEIR_EINVAL;
         *(opt == WEIR_OPT_RCVBUF ? &c->rcvbuf : &c->sndbuf) = (uint32_t)value;
+        c->rq.may_pin_bytes = c->rcvbuf;
         weir_tcp_maybe_update(t, c); /* what has grown is told: nothing else may come that would */
         weir_conn_writable(t, c);
         return 0;

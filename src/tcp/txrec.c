@@ -113,10 +113,12 @@ static bool join_next(struct weir_txlist *l, struct weir_pktmem *m, uint32_t num
     return true;
 }
 
+#ifdef WEIR_WRAP_DECISIONS
 bool weir_txlist_room(const struct weir_txlist *l, const struct weir_pktmem *m)
 {
-    return l->last != 0 || (l->max > 0 && weir_cells_left(&m->txrecs) > 0);
+    return weir_txlist_room_inline(l, m);
 }
+#endif
 
 static void extend_last(struct weir_txlist *l, struct weir_txrec *r, uint32_t end)
 {
@@ -181,7 +183,7 @@ static void learn(struct weir_txack *a, const struct weir_txrec *r)
     a->sample = true;
 }
 
-struct weir_txack weir_txlist_ack(struct weir_txlist *l, struct weir_pktmem *m, uint32_t una)
+struct weir_txack weir_txlist_ack_some(struct weir_txlist *l, struct weir_pktmem *m, uint32_t una)
 {
     struct weir_txack a = {.acked = una - l->una};
     while (l->first != 0) {
@@ -239,10 +241,9 @@ uint32_t weir_txlist_lose(struct weir_txlist *l, struct weir_pktmem *m, uint32_t
 }
 
 /* The first stretch marked lost may span records of several times: it is sent again as one. */
-bool weir_txlist_next_lost(const struct weir_txlist *l, const struct weir_pktmem *m, uint32_t *seq,
+void weir_txlist_find_lost(const struct weir_txlist *l, const struct weir_pktmem *m, uint32_t *seq,
                            uint32_t *end)
 {
-    if (l->lost == 0) return false;
     const struct weir_txrec *r = rec_at(m, l->first);
     while (!to_resend(r))
         r = rec_at(m, r->next);
@@ -250,7 +251,6 @@ bool weir_txlist_next_lost(const struct weir_txlist *l, const struct weir_pktmem
     while (r->next != 0 && to_resend(rec_at(m, r->next)))
         r = rec_at(m, r->next);
     *end = r->end;
-    return true;
 }
 
 static void resend_one(struct weir_txlist *l, struct weir_txrec *r, uint32_t now_us)

@@ -54,22 +54,50 @@ struct weir_txack {
 void weir_txlist_init(struct weir_txlist *, uint32_t seq, uint16_t max);
 
 /* Whether weir_txlist_sent would succeed now: always but for an empty list with an empty pool. */
+#ifdef WEIR_WRAP_DECISIONS
 bool weir_txlist_room(const struct weir_txlist *, const struct weir_pktmem *);
+#endif
+static inline bool WEIR_DECISION(weir_txlist_room)(const struct weir_txlist *l, const struct weir_pktmem *m)
+{
+    return l->last != 0 || (l->max > 0 && weir_cells_left(&m->txrecs) > 0);
+}
 
 /* [nxt, end) was sent for the first time. false iff the list is empty and no record can be had; nothing
  * changed then. */
 bool weir_txlist_sent(struct weir_txlist *, struct weir_pktmem *, uint32_t end, uint32_t now_us);
 
 /* Everything before una (una <= nxt, > the list's una) is acknowledged. */
-struct weir_txack weir_txlist_ack(struct weir_txlist *, struct weir_pktmem *, uint32_t una);
+struct weir_txack weir_txlist_ack_some(struct weir_txlist *, struct weir_pktmem *, uint32_t una);
+static inline struct weir_txack weir_txlist_ack(struct weir_txlist *l, struct weir_pktmem *m, uint32_t una)
+{
+    uint32_t number = l->first;
+    const struct weir_txrec *r = (const struct weir_txrec *)weir_cells_at(&m->txrecs, number);
+    if (number == 0 || r->end != una || r->flags != 0) return weir_txlist_ack_some(l, m, una);
+    /* Exactly the first record, which was sent once. */
+    struct weir_txack a = {.acked = una - l->una, .sent_us = r->sent_us, .sample = true};
+    l->pipe -= r->end - r->seq;
+    l->first = r->next;
+    if (l->first == 0) l->last = 0;
+    l->una = una;
+    weir_cells_put(&m->txrecs, number);
+    m->txlists_used -= --l->n == 0;
+    return a;
+}
 
 /* Marks [from, to) lost, as far as it is neither sacked nor lost already. Splits at the borders where records
  * allow. Returns the sequence numbers newly marked. Cost: the records from una to `to`. */
 uint32_t weir_txlist_lose(struct weir_txlist *, struct weir_pktmem *, uint32_t from, uint32_t to);
 
 /* The first stretch marked lost: false if none. */
-bool weir_txlist_next_lost(const struct weir_txlist *, const struct weir_pktmem *, uint32_t *seq,
-                           uint32_t *end);
+void weir_txlist_find_lost(const struct weir_txlist *, const struct weir_pktmem *, uint32_t *seq,
+                           uint32_t *end); /* only where lost > 0 */
+static inline bool weir_txlist_next_lost(const struct weir_txlist *l, const struct weir_pktmem *m,
+                                         uint32_t *seq, uint32_t *end)
+{
+    if (l->lost == 0) return false;
+    weir_txlist_find_lost(l, m, seq, end);
+    return true;
+}
 
 /* [seq, end), part of one stretch from weir_txlist_next_lost beginning with it, was sent again. Returns the
  * end of what is now in flight again (later than end when no record could be had for a split). */

@@ -1,0 +1,135 @@
+/* tcp_plain.c: the segment that is sent most: an acknowledgement, with or without payload that fits one
+ * segment and lies in one piece. Its headers go into the block word by word, from numbers that are at hand.
+ *
+ * Invariant: the frame, and everything that it leaves behind, is bit for bit what tcp_segment.c would make;
+ * what is not plain is left to it, untouched. weir_tcp.full_path turns this file off; predict_test.c
+ * compares. */
+#include "base/csum.h"
+#include "base/order.h"
+#include "tcp/tcp.h"
+#include "wire/eth.h"
+
+#define TS_WORD 0x0101080au /* NOP, NOP, TS, 10 bytes */
+
+struct plain {
+    struct weir_piece data;
+    struct weir_zhead *head; /* of data's zbuf; NULL: there is no payload */
+    uint32_t seq, l4_bytes;
+    uint8_t flags, mac[6];
+};
+
+/* Whether the bytes lie in the send queue's last descriptor, and in a form that the device takes as one
+ * piece. */
+static bool one_piece(const struct weir_tcp *t, const struct weir_conn *c,
+                      const struct weir_netdev_caps *caps, struct plain *s)
+{
+    const struct weir_pbuf *p = weir_pbuf_at(&t->mem, c->sq.last);
+    if (c->sq.last == 0 || weir_seq_lt(s->seq, p->seq)) return false;
+    s->data.addr = p->addr + (s->seq - p->seq);
+    if (caps->max_piece_bytes != 0 && s->data.bytes > caps->max_piece_bytes) return false;
+    if (caps->boundary != 0 &&
+        s->data.bytes > caps->boundary - (uint32_t)((uintptr_t)s->data.addr & (caps->boundary - 1)))
+        return false;
+    s->head = weir_zpool_head(t->mem.z, p->addr);
+    return s->head->stk != UINT16_MAX;
+}
+
+/* The one's complement sum, in 16 bits, of a sum of 32-bit words. */
+static uint32_t folded(uint64_t sum)
+{
+    uint32_t x = (uint32_t)(sum >> 32) + (uint32_t)(sum >> 16 & 0xffff) + (uint32_t)(sum & 0xffff);
+    x = (x >> 16) + (x & 0xffff);
+    return (x >> 16) + (x & 0xffff);
+}
+
+static void put_ip(uint8_t *p, const struct weir_conn *c, uint32_t l4_bytes, uint16_t id, uint64_t addrs)
+{
+    uint32_t first = 0x45000000u | (WEIR_IP4_BYTES + l4_bytes), second = (uint32_t)id << 16 | WEIR_IP4_DF;
+    uint32_t third = WEIR_IP4_TTL << 24 | (uint32_t)WEIR_PROTO_TCP << 16;
+    weir_put_be32(p, first);
+    weir_put_be32(p + 4, second);
+    weir_put_be32(p + 8, third | (folded(addrs + first + second + third) ^ 0xffff));
+    weir_put_be32(p + 12, c->laddr);
+    weir_put_be32(p + 16, c->raddr);
+}
+
+/* Header and options; the checksum field gets `csum`. */
+static void put_tcp(uint8_t *p, struct weir_tcp *t, struct weir_conn *c, const struct plain *s,
+                    uint32_t hdr_bytes, uint32_t csum)
+{
+    uint32_t wnd = weir_tcp_window(t, c);
+    weir_put_be32(p, (uint32_t)c->lport << 16 | c->rport);
+    weir_put_be32(p + 4, s->seq);
+    weir_put_be32(p + 8, c->rcv_nxt);
+    weir_put_be32(p + 12, hdr_bytes << 26 | (uint32_t)s->flags << 16 | wnd);
+    weir_put_be32(p + 16, csum << 16);
+    if (hdr_bytes == WEIR_TCP_BYTES) return;
+    weir_put_be32(p + 20, TS_WORD);
+    weir_put_be32(p + 24, t->now_ms + c->ts_offset);
+    weir_put_be32(p + 28, c->ts_recent);
+}
+
+/* Without the device's help. The field holds the pseudo-header's sum, which is where it has to be added. */
+static void finish_csum(uint8_t *l4, uint32_t hdr_bytes, const struct weir_piece *data)
+{
+    uint64_t sum = weir_csum_add(0, l4, hdr_bytes, 0);
+    if (data->bytes) sum = weir_csum_add(sum, data->addr, data->bytes, 0);
+    weir_put_be16(l4 + WEIR_TCP_CSUM_AT, weir_csum_done(sum));
+}
+
+static void build(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, const struct plain *s,
+                  uint8_t *l4, uint32_t hdr_bytes)
+{
+    uint32_t lower = ifc->ether ? WEIR_ETH_BYTES + WEIR_IP4_BYTES : WEIR_IP4_BYTES;
+    uint32_t l4_bytes = hdr_bytes + s->data.bytes;
+    uint64_t addrs = (uint64_t)c->laddr + c->raddr;
+    put_tcp(l4, t, c, s, hdr_bytes, folded(addrs + WEIR_PROTO_TCP + l4_bytes));
+    put_ip(l4 - WEIR_IP4_BYTES, c, l4_bytes, ifc->ip_id++, addrs);
+    if (ifc->ether) weir_eth_put(l4 - lower, s->mac, ifc->mac, WEIR_ETHERTYPE_IP4);
+    struct weir_frame *f = weir_txq_place(&ifc->txq, lower + l4_bytes);
+    f->flags = f->csum_start = f->csum_field = 0;
+    if (ifc->dev->caps.offloads & WEIR_OFF_TX_CSUM) {
+        f->flags = WEIR_FRAME_CSUM_NEEDED;
+        f->csum_start = (uint16_t)lower;
+        f->csum_field = WEIR_TCP_CSUM_AT;
+    } else {
+        finish_csum(l4, hdr_bytes, &s->data);
+    }
+    weir_txq_piece(&ifc->txq, f, l4 - lower, lower + hdr_bytes);
+    if (!s->head) return;
+    (void)weir_zpool_ref(t->mem.z, s->head, WEIR_OWNER_TXWAIT);
+    weir_txq_piece(&ifc->txq, f, s->data.addr, s->data.bytes);
+}
+
+/* Whether the frame could leave at once. */
+static bool ready(const struct weir_tcp *t, const struct weir_conn *c, struct weir_ifc *ifc, struct plain *s)
+{
+    if (!ifc->up || !weir_txq_has_place(&ifc->txq, 2)) return false;
+    if (!ifc->ether) return true;
+    struct weir_neigh_entry *e = weir_neigh_hit(&ifc->neigh, c->next_hop);
+    if (!e) return false;
+    e->used_ms = t->now_ms;
+    memcpy(s->mac, e->mac, 6);
+    return true;
+}
+
+bool weir_tcp_plain(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_t bytes, uint8_t flags,
+                    enum weir_send *sent)
+{
+    struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
+    struct plain s;
+    if ((flags & ~(unsigned)WEIR_TCP_PSH) != WEIR_TCP_ACK || bytes > weir_tcp_eff_mss(c)) return false;
+    s.seq = seq;
+    s.flags = flags;
+    s.data = (struct weir_piece){NULL, bytes};
+    s.head = NULL;
+    if (bytes && !one_piece(t, c, &ifc->dev->caps, &s)) return false;
+    if (!ready(t, c, ifc, &s)) return false;
+    if (bytes) c->sq.cur = c->sq.last;
+    uint8_t *l4 = weir_ip4_block(t->ip, ifc);
+    *sent = l4 ? WEIR_SEND_OK : WEIR_SEND_WAIT_HEADER;
+    if (!l4) return true;
+    build(t, c, ifc, &s, l4, WEIR_TCP_BYTES + (c->flags & WEIR_C_TS ? WEIR_TCP_TS_BYTES : 0));
+    weir_tcp_note_sent(t, c, flags, bytes);
+    return true;
+}
