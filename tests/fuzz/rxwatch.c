@@ -145,6 +145,8 @@ static void tcp_sent(const struct sent_tcp *s)
     const struct weir_conn *c = weir_conn_lookup(&rx.w->tcp, s->src, s->sport, s->dst, s->dport);
     if (c == NULL && f != NULL && (s->flags & (SEG_SYN | SEG_ACK)) == (SEG_SYN | SEG_ACK)) learn(f, s, 0);
     if (c == NULL || (s->flags & SEG_RST)) return;
+    /* The last word of the connection before, whose TIME-WAIT a SYN of the same burst has ended. */
+    if ((int32_t)(s->seq - c->iss) < 0) return;
     check_conn(c, s);
     if (f != NULL) learn(f, s, s->flags & SEG_SYN ? 0 : c->rcv_wscale);
 }
