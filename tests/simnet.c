@@ -96,6 +96,7 @@ static void attach(struct simnet *n, int side, struct weir_netdev *dev)
 {
     struct weir_ifaddr a;
     assert_int_equal(weir_ifaddr_parse(&a, side ? "10.0.0.2/24" : "10.0.0.1/24"), 0);
+    if (n->conf.gateway && side == 1) memcpy(a.gateway, (const uint8_t[4]){10, 0, 0, 1}, 4);
     int r = weir_attach(n->w[side], dev, &a);
     if (r < 0) fail_msg("attach: %s; %s", weir_strerror(r), dev->error);
 }

@@ -34,6 +34,7 @@ struct simnet_conf {
     uint16_t offloads; /* of the cable */
     uint8_t async;
     int batch;                    /* events a poll, 0: SIMNET_EVENTS */
+    bool gateway;                 /* side 1 reaches every other network through side 0 */
     bool check;                   /* weir_stack_check of both after every step */
     struct weir_fault_conf fault; /* all zero: no wrapper */
 };

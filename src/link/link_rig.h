@@ -24,8 +24,8 @@ struct rig_frame {
 
 struct rig_dev {
     struct weir_netdev dev;
-    unsigned room;
-    uint32_t n; /* frames sent so far; the last RIG_LOG are in the log */
+    unsigned room; /* frames that it still takes */
+    uint32_t n;    /* frames sent so far; the last RIG_LOG are in the log */
     struct rig_frame log[RIG_LOG];
 };
 
@@ -53,6 +53,7 @@ static inline unsigned rig_burst(struct weir_netdev *dev, const struct weir_fram
     unsigned taken = n < d->room ? n : d->room;
     for (unsigned i = 0; i < taken; i++)
         rig_keep(&d->log[d->n++ % RIG_LOG], &f[i]);
+    d->room -= taken;
     return taken;
 }
 

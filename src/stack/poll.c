@@ -69,6 +69,7 @@ static void pass(struct weir *w, bool receives)
 {
     set_time(w);
     if (anything_given(w)) weir_drain_given(w);
+    if (weir_tcp_blocked(&w->tcp)) weir_tcp_unblock(&w->tcp); /* before those that this burst makes dirty */
     if (receives) {
         w->more = false;
         w->asked = w->got && sparse(w) ? w->got : w->conf.rx_burst;
@@ -79,7 +80,6 @@ static void pass(struct weir *w, bool receives)
     neighbours(w);
     look_at_memory(w); /* before windows are told */
     if (weir_tcp_ladder(&w->tcp)) w->more = true;
-    if (weir_tcp_blocked(&w->tcp)) weir_tcp_unblock(&w->tcp);
     if (w->tcp.dirty_first) weir_tcp_output_all(&w->tcp);
     flush_all(w);
     if (w->tcp.memwait_first) weir_tcp_memory(&w->tcp);

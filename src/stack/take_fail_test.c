@@ -4,9 +4,11 @@
  * several in a row, and all for a time.
  *
  * The linker puts this file between the stack and its pools (--wrap), so nothing in the library knows of it.
- * Five calls decide about memory: weir_zpool_take and weir_zpool_can for zbufs, weir_cells_get for
- * descriptors and records, weir_pbuf_room and weir_txlist_room, which look before. A room that was granted is
- * kept: the cell that a granted weir_txlist_room speaks of is not refused, since no real pool would.
+ * Seven calls decide about memory: weir_zpool_take and weir_zpool_can for zbufs, weir_cells_get for
+ * descriptors and records, weir_pbuf_room and weir_txlist_room, which look before, weir_conn_new for a
+ * connection's cell at either end, weir_neigh_crowded for a neighbour's entry. (A listener's cell is taken by
+ * weir_listen alone, whose caller is told at once.) A room that was granted is kept: the cell that a granted
+ * weir_txlist_room speaks of is not refused, since no real pool would.
  *
  * After each step the whole instance is checked; nothing stalls longer than one retransmission time-out once
  * memory is back; every byte arrives, no call fails with anything but "not now", and at the end nothing is
@@ -23,6 +25,7 @@
 #define SLACK_US 45000u    /* the longest delay of an acknowledgement, and a few round trips */
 #define SYN_US   SECOND_US /* RFC 6298's first time-out; an ARP request is asked again after as long */
 #define FOREVER  UINT64_MAX
+#define AGAIN_US 1000u
 
 #define RUNS_MAX      100000u
 #define DECISIONS_MIN 50u    /* a session with fewer has lost what it is for */
@@ -30,6 +33,10 @@
 #define FROM_STEP_US  500u
 
 /* ---- between the stack and its pools ---- */
+
+enum decision { TAKE, CAN, CELL, PBUF, RECORD, CONN, NEIGHBOUR, DECISIONS };
+
+static uint64_t refused[DECISIONS]; /* in all runs so far */
 
 static struct {
     const struct weir_sim *sim; /* NULL: nothing is counted and nothing fails */
@@ -39,6 +46,7 @@ static struct {
     uint64_t fired, last_us;
     bool granted; /* the next cell was promised by weir_txlist_room */
     bool asking;  /* inside weir_next */
+    struct simnet *net;
 } inject;
 
 static bool in_time(void)
@@ -46,12 +54,13 @@ static bool in_time(void)
     return inject.sim->now_us >= inject.from_us && inject.sim->now_us < inject.until_us;
 }
 
-static bool fails(void)
+static bool fails(enum decision which)
 {
     if (!inject.sim) return false;
     bool by_number = !inject.asking && ++inject.seen - inject.first < inject.count;
     if (!by_number && !in_time()) return false;
     inject.fired++;
+    refused[which]++;
     inject.last_us = inject.sim->now_us;
     return true;
 }
@@ -73,14 +82,14 @@ struct weir_zhead *__real_weir_zpool_take(struct weir_zpool *, uint32_t, enum we
 struct weir_zhead *__wrap_weir_zpool_take(struct weir_zpool *, uint32_t, enum weir_take);
 struct weir_zhead *__wrap_weir_zpool_take(struct weir_zpool *z, uint32_t bytes, enum weir_take kind)
 {
-    return fails() ? NULL : __real_weir_zpool_take(z, bytes, kind);
+    return fails(TAKE) ? NULL : __real_weir_zpool_take(z, bytes, kind);
 }
 
 bool __real_weir_zpool_can(const struct weir_zpool *, unsigned, enum weir_take, uint32_t);
 bool __wrap_weir_zpool_can(const struct weir_zpool *, unsigned, enum weir_take, uint32_t);
 bool __wrap_weir_zpool_can(const struct weir_zpool *z, unsigned cls, enum weir_take kind, uint32_t n)
 {
-    return !fails() && __real_weir_zpool_can(z, cls, kind, n);
+    return !fails(CAN) && __real_weir_zpool_can(z, cls, kind, n);
 }
 
 uint32_t __real_weir_cells_get(struct weir_cells *);
@@ -89,14 +98,14 @@ uint32_t __wrap_weir_cells_get(struct weir_cells *c)
 {
     bool promised = inject.granted;
     inject.granted = false;
-    return !promised && fails() ? 0 : __real_weir_cells_get(c);
+    return !promised && fails(CELL) ? 0 : __real_weir_cells_get(c);
 }
 
 bool __real_weir_pbuf_room(const struct weir_pktmem *, enum weir_owner);
 bool __wrap_weir_pbuf_room(const struct weir_pktmem *, enum weir_owner);
 bool __wrap_weir_pbuf_room(const struct weir_pktmem *m, enum weir_owner owner)
 {
-    return !fails() && __real_weir_pbuf_room(m, owner);
+    return !fails(PBUF) && __real_weir_pbuf_room(m, owner);
 }
 
 bool __real_weir_txlist_room(const struct weir_txlist *, const struct weir_pktmem *);
@@ -104,9 +113,36 @@ bool __wrap_weir_txlist_room(const struct weir_txlist *, const struct weir_pktme
 bool __wrap_weir_txlist_room(const struct weir_txlist *l, const struct weir_pktmem *m)
 {
     bool room = __real_weir_txlist_room(l, m);
-    if (room && l->last == 0 && fails()) return false; /* with one in the list it asks no pool */
+    if (room && l->last == 0 && fails(RECORD)) return false; /* with one in the list it asks no pool */
     inject.granted = room && l->last == 0;
     return room;
+}
+
+struct weir_conn *__real_weir_conn_new(struct weir_tcp *);
+struct weir_conn *__wrap_weir_conn_new(struct weir_tcp *);
+struct weir_conn *__wrap_weir_conn_new(struct weir_tcp *t)
+{
+    return fails(CONN) ? NULL : __real_weir_conn_new(t);
+}
+
+bool __real_weir_neigh_crowded(const struct weir_neigh *, uint32_t);
+bool __wrap_weir_neigh_crowded(const struct weir_neigh *, uint32_t);
+bool __wrap_weir_neigh_crowded(const struct weir_neigh *n, uint32_t now_ms)
+{
+    return fails(NEIGHBOUR) || __real_weir_neigh_crowded(n, now_ms);
+}
+
+/* An application that is told that there is no cell for a connection tries again soon. */
+int __real_weir_connect(struct weir *, const struct weir_addr *, const struct weir_opts *, weir_id *);
+int __wrap_weir_connect(struct weir *, const struct weir_addr *, const struct weir_opts *, weir_id *);
+int __wrap_weir_connect(struct weir *w, const struct weir_addr *to, const struct weir_opts *o, weir_id *id)
+{
+    int r;
+    while ((r = __real_weir_connect(w, to, o, id)) == WEIR_EMFILE && inject.sim) {
+        assert_int_equal(weir_stack_check(w), 0);
+        simnet_run(inject.net, AGAIN_US);
+    }
+    return r;
 }
 
 /* ---- the session ---- */
@@ -192,6 +228,7 @@ static void session(struct simnet *n, struct outcome *out)
     *out = (struct outcome){.decisions = 0};
     inject.seen = inject.fired = inject.last_us = 0;
     inject.sim = &n->sim;
+    inject.net = n;
     open_session(&w, &a, &b);
     simend_plan(&a, &b, 1, 24 * KIB, 10 * KIB);
     a.how = b.how = WRITE_MIXED;
@@ -272,8 +309,11 @@ static void in_turn(const struct kind *k, uint64_t count, uint64_t step)
 static void each_in_turn(void **state)
 {
     (void)state;
+    memset(refused, 0, sizeof refused);
     for (size_t i = 0; i < KINDS; i++)
         in_turn(&kinds[i], 1, 1);
+    for (unsigned i = 0; i < DECISIONS; i++)
+        assert_true(refused[i] >= 2); /* none of them has gone out of use unseen */
 }
 
 static void some_in_a_row(void **state)

@@ -242,6 +242,14 @@ void weir_conn_block(struct weir_tcp *t, struct weir_conn *c)
     WEIR_CONN_APPEND(t, t->blocked_first, t->blocked_last, blocked_next, c); /* first come, first served */
 }
 
+void weir_conn_block_last(struct weir_tcp *t, struct weir_conn *c)
+{
+    uint32_t i = weir_conn_index(t, c);
+    if (!(c->flags & WEIR_C_BLOCKED) || t->blocked_last == i + 1) return;
+    UNLINK(t, t->blocked_first, t->blocked_last, blocked_next, i);
+    WEIR_CONN_APPEND(t, t->blocked_first, t->blocked_last, blocked_next, c);
+}
+
 void weir_conn_memwait(struct weir_tcp *t, struct weir_conn *c, bool copies)
 {
     c->flags &= ~(uint32_t)(WEIR_C_MEMCOPY | WEIR_C_MEMPASS);

@@ -313,6 +313,8 @@ static inline void weir_conn_readable(struct weir_tcp *t, struct weir_conn *c)
 void weir_conn_writable(struct weir_tcp *, struct weir_conn *); /* fires WRITE if armed and true */
 bool weir_conn_can_write(const struct weir_tcp *, const struct weir_conn *);
 void weir_conn_block(struct weir_tcp *, struct weir_conn *);
+/* One that is blocked gives up its place and waits behind the others. */
+void weir_conn_block_last(struct weir_tcp *, struct weir_conn *);
 void weir_conn_memwait(struct weir_tcp *, struct weir_conn *, bool copies);
 /* Whether a lent piece may go to a send queue: not while the send queues have half of the segments that can
  * be received into, by their descriptors, and what is left is only what the application must leave to

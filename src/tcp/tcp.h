@@ -261,5 +261,9 @@ static inline bool weir_tcp_has_events(const struct weir_tcp *t)
 {
     return t->lis_ready || t->ready_first;
 }
+/* ---- tcp_check.c ---- */
+/* For tests and debug builds: 0, or what is broken: 1 the cells and their table, 2 a list, 3 a listener's
+ * counts, 4 TIME-WAIT. Cost: everything. */
+int weir_tcp_check(const struct weir_tcp *);
 
 #endif

@@ -243,13 +243,20 @@ void weir_tcp_output(struct weir_tcp *t, struct weir_conn *c)
     if (t->full_path || !send_all(t, c)) output_full(t, c);
 }
 
+/* Who sent until there was no more room is the first to be blocked, and would be the first again when there
+ * is room for a frame: a device that is full all the time would serve one connection only. So it waits behind
+ * those that came after it and sent nothing. */
 void weir_tcp_output_all(struct weir_tcp *t)
 {
+    struct weir_conn *served = NULL;
     while (t->dirty_first) {
         struct weir_conn *c = &t->conn[t->dirty_first - 1];
+        uint64_t sent = t->stats->tx_segments;
         t->dirty_first = c->dirty_next;
         if (!t->dirty_first) t->dirty_last = 0;
         c->flags &= ~(uint32_t)WEIR_C_DIRTY;
         weir_tcp_output(t, c);
+        if ((c->flags & WEIR_C_BLOCKED) && t->stats->tx_segments != sent) served = c;
     }
+    if (served) weir_conn_block_last(t, served);
 }

@@ -26,6 +26,27 @@ static void no_room_blocks(void **state)
     fx_check(c);
 }
 
+/* A device that has room for one frame at a time: who had it goes behind those that had none. */
+static void room_goes_round(void **state)
+{
+    (void)state;
+    struct weir_conn *c[3];
+    for (unsigned i = 0; i < 3; i++) {
+        c[i] = fx_established((uint16_t)(1000 + i));
+        fx_queue(c[i], 5000);
+    }
+    for (unsigned turn = 0; turn < 9; turn++) {
+        (void)fx_sent();
+        g.d[FX_IFC].room = 1;
+        weir_tcp_unblock(&fx.t);
+        weir_tcp_output_all(&fx.t);
+        (void)fx_sent();
+        for (unsigned i = 0; i < 3; i++)
+            assert_int_equal(c[i]->tx.nxt - (FX_ISS + 1), 1000 * (turn / 3 + (i <= turn % 3)));
+    }
+    g.d[FX_IFC].room = 1000;
+}
+
 static void no_record_blocks(void **state)
 {
     (void)state;
@@ -279,6 +300,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(no_room_blocks, fx_open, fx_close),
+        cmocka_unit_test_setup_teardown(room_goes_round, fx_open, fx_close),
         cmocka_unit_test_setup_teardown(no_record_blocks, fx_open, fx_close),
         cmocka_unit_test_setup_teardown(blocked_acknowledgement_goes_later, fx_open, fx_close),
         cmocka_unit_test_setup_teardown(fin_follows_the_last_byte, fx_open, fx_close),

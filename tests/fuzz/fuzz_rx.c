@@ -250,7 +250,9 @@ enum rx_end {
     RX_STOP_HELD = 4 /* and the application still has its pieces */
 };
 
-#define RX_ALONE 8 /* in the same byte: no gateway */
+#define RX_ALONE 8  /* in the same byte: no gateway */
+#define RX_RESET 16 /* and: the ladder's last resort, soon */
+#define RESET_MS 2000u
 
 /* r: mode, MTU and initial numbers, clock, what is there already, seed, end */
 static void begin(const uint8_t *r)
@@ -264,6 +266,7 @@ static void begin(const uint8_t *r)
     weir_sim_init(&rx.sim, r[4]);
     rx.sim.now_us = clocks_ms[r[2] & 3] * 1000;
     configure(&rx.conf, r[0]);
+    if (r[5] & RX_RESET) rx.conf.reset_after_ms = RESET_MS;
     FUZZ_CHECK(weir_plan(&rx.conf, &plan) == 0 && plan.total_bytes <= RX_AREA_BYTES);
     if (rx.memory == NULL) rx.memory = aligned_alloc(4096, RX_AREA_BYTES + 4096);
     FUZZ_CHECK(rx.memory != NULL && plan.align_bytes <= 4096);

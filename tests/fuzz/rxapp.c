@@ -70,7 +70,7 @@ void rx_events(const struct weir_event *ev, int n)
     for (int i = 0; i < n; i++) {
         struct weir_conn_info info;
         FUZZ_CHECK(ev[i].mask != 0);
-        if (ev[i].mask & WEIR_EV_MEMORY) {
+        if (ev[i].mask & (WEIR_EV_MEMORY | WEIR_EV_PRESSURE)) {
             FUZZ_CHECK(ev[i].id == 0);
             continue;
         }

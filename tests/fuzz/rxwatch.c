@@ -91,15 +91,19 @@ static void check_payload(const struct rx_tcb *b, const struct weir_conn *c, con
         FUZZ_CHECK(s->payload[i] == b->shadow[(from + i) % RX_SHADOW_BYTES]);
 }
 
-/* Neither the acknowledgement nor the right edge goes back, but for the rounding of a scaled window, and for
- * a SYN that is sent again, whose window can't be scaled. */
-static void check_promises(struct rx_tcb *b, const struct sent_tcp *s, unsigned shift)
+/* Neither the acknowledgement nor the right edge goes back, but for the rounding of a scaled window, for a
+ * SYN that is sent again, whose window can't be scaled, and for a window that the ladder has cut: less is
+ * told then, but what was promised is still taken. */
+static void check_promises(struct rx_tcb *b, const struct weir_conn *c, const struct sent_tcp *s,
+                           unsigned shift)
 {
     bool syn = (s->flags & SEG_SYN) != 0;
     uint32_t edge = s->ack + ((uint32_t)s->win << shift);
     if (b->told) {
         FUZZ_CHECK((int32_t)(s->ack - b->last_ack) >= 0);
-        FUZZ_CHECK(syn || (int32_t)(edge - b->edge) >= 0 || (b->edge - edge) >> shift == 0);
+        bool cut = (c->flags & WEIR_C_CUT) != 0;
+        FUZZ_CHECK(syn || cut || (int32_t)(edge - b->edge) >= 0 || (b->edge - edge) >> shift == 0);
+        FUZZ_CHECK((int32_t)(c->rcv_adv - b->edge) >= 0);
     }
     if (!b->told || (int32_t)(edge - b->edge) > 0) b->edge = edge;
     b->last_ack = s->ack;
@@ -114,7 +118,7 @@ static void check_conn(const struct weir_conn *c, const struct sent_tcp *s)
     FUZZ_CHECK(!scaled || (syn && scale <= 14));
     FUZZ_CHECK(!syn || (s->seq == c->iss && s->bytes == 0));
     if (s->bytes > 0) check_payload(b, c, s);
-    if (s->flags & SEG_ACK) check_promises(b, s, syn ? 0 : c->rcv_wscale);
+    if (s->flags & SEG_ACK) check_promises(b, c, s, syn ? 0 : c->rcv_wscale);
 }
 
 static void learn(struct rx_flow *f, const struct sent_tcp *s, unsigned shift)
@@ -133,12 +137,16 @@ static void learn(struct rx_flow *f, const struct sent_tcp *s, unsigned shift)
     f->edge = s->ack + ((uint32_t)s->win << shift);
 }
 
-/* Without a connection it is from TIME-WAIT's table, or the last word of one that is gone. */
+/* Without a connection it is from TIME-WAIT's table, the last word of one that is gone, or a cookie, whose
+ * numbers the peer must know to answer it. */
 static void tcp_sent(const struct sent_tcp *s)
 {
     struct rx_flow *f = rx_flow_of(s->dst, s->dport);
     const struct weir_conn *c = weir_conn_lookup(&rx.w->tcp, s->src, s->sport, s->dst, s->dport);
+    if (c == NULL && f != NULL && (s->flags & (SEG_SYN | SEG_ACK)) == (SEG_SYN | SEG_ACK)) learn(f, s, 0);
     if (c == NULL || (s->flags & SEG_RST)) return;
+    /* The last word of the connection before, whose TIME-WAIT a SYN of the same burst has ended. */
+    if ((int32_t)(s->seq - c->iss) < 0) return;
     check_conn(c, s);
     if (f != NULL) learn(f, s, s->flags & SEG_SYN ? 0 : c->rcv_wscale);
 }

@@ -11,6 +11,7 @@
 
 #include "base/order.h"
 #include "script_world.h"
+#include "stack/stack.h"
 
 struct script_world world;
 
@@ -226,6 +227,16 @@ static void note_events(const struct weir_event *ev, int n)
     }
 }
 
+/* After each step: no invariant is broken, and nothing was written behind the memory of the plan. */
+static void check_instance(void)
+{
+    const uint8_t *behind = (const uint8_t *)world.memory + world.bytes;
+    int broken = weir_stack_check(world.w);
+    if (broken != 0) script_fail(0, "invariant %d of the instance is broken", broken);
+    for (unsigned i = 0; i < SCRIPT_BEHIND; i++)
+        if (behind[i] != SCRIPT_CANARY) script_fail(0, "the memory behind the plan's was written");
+}
+
 void settle(void)
 {
     struct weir_event ev[32];
@@ -237,6 +248,7 @@ void settle(void)
         note_events(ev, n);
     } while (++rounds < 64 && (rounds < 2 || n > 0 || world.dev.in_n > 0));
     if (world.broken[0] != 0) script_fail(0, "%s", world.broken);
+    check_instance();
 }
 
 /* To the stack's next deadline, or to the end. */
@@ -565,8 +577,10 @@ void script_start(const struct script_conf *c)
         script_fail(c->line, "the plan refuses %s: %s", plan.option, plan.why);
     size_t align = plan.align_bytes < sizeof(void *) ? sizeof(void *) : plan.align_bytes;
     size_t bytes = (size_t)(plan.total_bytes + align - 1) / align * align;
-    world.memory = aligned_alloc(align, bytes);
-    struct weir_area area = {.base = world.memory, .bytes = bytes, .kind = WEIR_AREA_ANY};
+    world.bytes = (size_t)plan.total_bytes;
+    world.memory = aligned_alloc(align, bytes + align);
+    memset((uint8_t *)world.memory + world.bytes, SCRIPT_CANARY, bytes + align - world.bytes);
+    struct weir_area area = {.base = world.memory, .bytes = world.bytes, .kind = WEIR_AREA_ANY};
     int err = weir_start(&world.w, &world.conf, &area, 1);
     if (err != 0) script_fail(c->line, "weir_start: %s", weir_strerror(err));
     segdev_init(&world.dev, weir_mac, c->mtu != 0 ? c->mtu : 1500, captured, NULL);

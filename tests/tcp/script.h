@@ -24,8 +24,9 @@
  * Payload is a function of the sequence number and checked both ways. These rules are checked for every
  * segment that the stack sends, in every case: checksums are right; nothing passes the peer's window (but for
  * one probing byte) or its MSS; nothing is sent that was not written; nothing is acknowledged that was not
- * injected; the right edge of the window that the stack offers never moves left. Each case ends with
- * everything closed, and nothing may be left: no connection, descriptor, transmit record or zbuf.
+ * injected; the right edge of the window that the stack offers never moves left. After each step of a script
+ * the whole instance is checked (weir_stack_check), and that nothing was written behind its memory. Each case
+ * ends with everything closed, and nothing may be left: no connection, descriptor, transmit record or zbuf.
  *
  * One world, global; tests are single-threaded. */
 #ifndef WEIR_TEST_SCRIPT_H

@@ -9,6 +9,8 @@
 #define SCRIPT_LOG_LINES     80u
 #define SCRIPT_LOG_BYTES     128u
 #define SCRIPT_TRACE_DEFAULT 40u
+#define SCRIPT_CANARY        0xc5
+#define SCRIPT_BEHIND        8u /* bytes behind the plan's that must stay as they are */
 
 struct script_events {
     weir_id id;
@@ -23,6 +25,7 @@ struct script_world {
     struct weir_config conf;
     struct weir *w;
     void *memory;
+    size_t bytes; /* of the plan; canaries lie behind */
     weir_id listener;
     bool no_arp;
 
