@@ -54,12 +54,23 @@ static const struct range ranges[] = {
     OPTION(icmp_errors, 1, 100000),
 };
 
+static const struct range *range_at(size_t offset)
+{
+    const struct range *r = ranges;
+    while (r->offset != offset)
+        r++;
+    return r;
+}
+
 static uint32_t value_at(const struct weir_config *conf, size_t offset)
 {
     uint32_t v;
     memcpy(&v, (const char *)conf + offset, sizeof v);
     return v;
 }
+
+/* Options that are known by their names' addresses, as those of the table are. */
+static const char first_count[] = "zclass[0].count", last_count[] = "zclass[last].count";
 
 /* "NAME is V, BELOW/ABOVE what ...: N would do." */
 static bool refuse(struct weir_plan *plan, const char *name, uint64_t is, const char *because, uint64_t would)
@@ -115,7 +126,7 @@ static bool check_zbufs(const struct weir_config *conf, struct weir_plan *plan)
     uint64_t headers = conf->zclass[0].count;
     uint64_t need = 2ull * conf->tx_burst;
     if (headers < need)
-        return refuse(plan, "zclass[0].count", headers,
+        return refuse(plan, first_count, headers,
                       "below two bursts of header blocks, so acknowledgements could starve", need);
     const struct weir_zclass *last = &conf->zclass[conf->zclasses - 1];
     if (last->bytes < 512)
@@ -124,7 +135,7 @@ static bool check_zbufs(const struct weir_config *conf, struct weir_plan *plan)
     uint64_t frames = missing_frames(conf), bytes = missing_bytes(conf);
     if (frames == 0 && bytes == 0) return true;
     return refuse(
-        plan, "zclass[last].count", last->count,
+        plan, last_count, last->count,
         bytes ? "so the zbufs can't hold what a burst posts and one receive buffer, and receiving could stop"
               : "so a burst that is posted leaves no zbufs to keep, to copy and to write with",
         last->count + (frames > bytes ? frames : bytes)); /* one advice that serves both */
@@ -165,10 +176,10 @@ static bool check_strict(const struct weir_config *conf, struct weir_plan *plan)
                       "but strict windows want header blocks and one class to receive into", 2);
     uint64_t segments = strict_segments(conf, last->bytes), pbufs = strict_pbufs(conf);
     if (conf->pbufs < pbufs)
-        return refuse(plan, "pbufs", conf->pbufs,
+        return refuse(plan, range_at(AT(pbufs))->name, conf->pbufs,
                       "so strict windows could promise more than there are descriptors for", pbufs);
     return last->count >= segments ||
-           refuse(plan, "zclass[last].count", last->count,
+           refuse(plan, last_count, last->count,
                   "so strict windows could promise more than there are zbufs for", segments);
 }
 
@@ -196,14 +207,6 @@ static const size_t least_of[] = {
     AT(app_hold_bytes), AT(neighbours), AT(neigh_queue), AT(rx_burst),    AT(tx_burst),
 };
 
-static const struct range *range_at(size_t offset)
-{
-    const struct range *r = ranges;
-    while (r->offset != offset)
-        r++;
-    return r;
-}
-
 static void set_at(struct weir_config *conf, size_t offset, uint32_t v)
 {
     memcpy((char *)conf + offset, &v, sizeof v);
@@ -213,17 +216,17 @@ static void set_at(struct weir_config *conf, size_t offset, uint32_t v)
 static bool raise(struct weir_config *conf, const struct weir_plan *plan)
 {
     if (plan->would > UINT32_MAX) return false;
-    if (strcmp(plan->option, "zclass[0].count") == 0) {
+    if (plan->option == first_count) {
         conf->zclass[0].count = (uint32_t)plan->would;
         return true;
     }
-    if (strcmp(plan->option, "zclass[last].count") == 0) {
+    if (plan->option == last_count) {
         conf->zclass[conf->zclasses - 1].count = (uint32_t)plan->would;
         return true;
     }
     for (size_t i = 0; i < sizeof least_of / sizeof least_of[0]; i++) {
         const struct range *r = range_at(least_of[i]);
-        if (strcmp(plan->option, r->name) != 0 || value_at(conf, r->offset) >= plan->would) continue;
+        if (plan->option != r->name || value_at(conf, r->offset) >= plan->would) continue;
         set_at(conf, r->offset, (uint32_t)plan->would);
         return true;
     }
