@@ -207,12 +207,16 @@ int weir_accept(struct weir *, weir_id listener, weir_id *id, struct weir_addr *
 /* Queues bytes; they are sent in the next weir_poll or weir_flush. Where they live decides: an address in a
  * zbuf that the application holds is sent by reference, and the bytes must stay as they are until
  * acknowledged (weir_zbusy; freeing is fine); any other memory is copied. Returns how many bytes were taken
- * (> 0), less than len when the queue has no more room, or WEIR_EAGAIN   nothing could be taken: the queue is
- * full; WEIR_EV_WRITE follows WEIR_ENOMEM   nothing could be taken: descriptors or zbufs are short;
- * WEIR_EV_WRITE follows when they are back WEIR_EINVAL   len is 0 or above PTRDIFF_MAX WEIR_ERANGE   the
- * bytes run past the end of their zbuf WEIR_EFAULT   the address is in Weir's memory but in no zbuf;
- * WEIR_ENOTHELD: in one the application has freed WEIR_ENOTCONN not established yet; WEIR_EPIPE after
- * weir_shutdown; WEIR_ESTALE; WEIR_EISLISTEN or the error with which the connection failed. */
+ * (> 0), less than len when the queue has no more room, or
+ *     WEIR_EAGAIN     nothing could be taken, the queue is full: WEIR_EV_WRITE follows
+ *     WEIR_ENOMEM     nothing could be taken, descriptors or zbufs are short: WEIR_EV_WRITE follows
+ *     WEIR_EINVAL     len is 0 or above PTRDIFF_MAX
+ *     WEIR_ERANGE     the bytes run past the end of their zbuf
+ *     WEIR_EFAULT     the address is in Weir's memory but in no zbuf
+ *     WEIR_ENOTHELD   in a zbuf that the application has freed
+ *     WEIR_ENOTCONN   not established yet
+ *     WEIR_EPIPE      after weir_shutdown
+ *     WEIR_ESTALE, WEIR_EISLISTEN, or the error with which the connection failed. */
 ptrdiff_t weir_write(struct weir *, weir_id, const void *data, size_t len);
 
 /* The same for several pieces, in order; stops at the first that is cut short or fails. The sum taken, or the

@@ -6,8 +6,8 @@
  *
  *     rung at the visit    done to the connection
  *     OOO and above        its data out of order is dropped
- *     COPY and above       small slices in its queues leave the large segments that they pin; its progress is
- * noted any                  if its window was cut and may be larger now, the peer is told
+ *     COPY and above       small slices in its queues leave the large segments that they pin
+ *     any                  if its window was cut and may be larger now, the peer is told
  *
  * A round visits every cell once. One begins when the rung changes, when windows may be a good deal larger,
  * and after AGAIN_MS at COPY and above, since segments become movable when devices and the application let
