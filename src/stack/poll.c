@@ -4,11 +4,11 @@
  * A pass costs a compare for each part that has nothing to do: with one short request and its answer, what is
  * not due is most of what a pass could look at.
  *
- * Sending first. Where traffic is sparse, a poll that follows one in which the instance slept finds no frame:
- * what the application did in between is sent at once, and the sleep, which a frame ends, is what looks at
- * the devices. That spares a call into the system for each request. Under load polls do not sleep, and each
- * receives first. For the same reason a poll that has slept asks for as many frames as came the last time: to
- * ask for more would mostly be answered by none, and if there are more, the next sleep is none.
+ * Sending first. Where little moves, a poll that follows one in which the instance slept finds no frame: what the
+ * application did in between is sent at once, and the sleep, which a frame ends, is what looks at the devices.
+ * For the same reason a poll that has slept asks for as many frames as came the last time: to ask for more would
+ * mostly be answered by none, and if there are more, the next sleep is none. A request costs three calls into the
+ * system so, instead of five. Under load polls do not sleep, and each receives first, a whole burst.
  *
  * The sleep. A giver pushes a zbuf on the list, then looks at `sleeping` and wakes; the owner sets
  * `sleeping`, then looks at the list once more. Both touch `sleeping` with a read-modify-write, so one of the
@@ -21,8 +21,9 @@
 
 #define TIMERS_A_PASS 256u
 #define NEVER         INT64_MAX
-#define ROOM_US       1000        /* until a device that had no room is asked again */
-#define SPARSE_US     5           /* a wait that took so long has waited for something */
+#define ROOM_US       1000 /* until a device that had no room is asked again */
+#define SPARSE_BYTES  8192 /* between two waits: more is bulk, whose frames come without being waited for */
+#define SPARSE_US     5    /* a wait that took so long has waited for something */
 #define SLEEP_MAX_US  86400000000 /* a day: the timing wheel must be told the time now and then */
 
 static void set_time(struct weir *w)
@@ -54,10 +55,15 @@ static void flush_all(struct weir *w)
         if (w->ip.ifc[i].txq.n > 0) weir_txq_flush(&w->ip.ifc[i].txq);
 }
 
-/* Since the last wait, which was one: something had to be waited for, and a device will end the next. */
+static uint64_t moved_bytes(const struct weir *w)
+{
+    return w->stats.rx_bytes_wire + w->stats.tx_bytes_wire;
+}
+
+/* Little has moved between the last two waits, the last was one, and a device will end the next. */
 static bool sparse(const struct weir *w)
 {
-    return w->waited && w->wakes && w->now_us - w->wait_us >= SPARSE_US;
+    return w->waited && w->wakes && w->little && w->now_us - w->wait_us >= SPARSE_US;
 }
 
 static void look_at_memory(struct weir *w)
@@ -178,6 +184,8 @@ static void sleep_until(struct weir *w, int64_t until)
         w->stats.waits++;
         w->waited = true;
         w->wait_us = (uint64_t)now;
+        w->little = moved_bytes(w) - w->moved < SPARSE_BYTES;
+        w->moved = moved_bytes(w);
         w->plat->wait(w->plat->ctx, until - now < SLEEP_MAX_US ? until - now : SLEEP_MAX_US);
     }
     atomic_store_explicit(&w->sleeping, 0, memory_order_relaxed);
