@@ -50,6 +50,7 @@ extern "C" {
     X(TCP_OPTIONS, "tcp_options", "TCP options malformed")                                                   \
     X(TCP_AFTER_CLOSE, "tcp_after_close", "TCP data after the application closed")                           \
     X(TCP_OOO_SHORT, "tcp_ooo_short", "TCP out-of-order data while memory is short")                         \
+    X(TCP_OWN_LIMIT, "tcp_own_limit", "TCP payload beyond the segments that its connection may pin")         \
     X(TCP_REFUSED, "tcp_refused", "TCP connection request while memory is short")                            \
     X(TCP_DUPLICATE, "tcp_duplicate", "TCP payload received already")                                        \
     X(TCP_OOO_LIMIT, "tcp_ooo_limit", "TCP out-of-order data beyond its bound")                              \

@@ -61,7 +61,7 @@ struct weir_iov {
 /* What an application chooses for a connection; a listener's connections inherit them. NULL: the defaults. */
 struct weir_opts {
     uint64_t user;         /* told in events; a new connection has its listener's until weir_set */
-    uint32_t rcvbuf_bytes; /* 0: the configuration's */
+    uint32_t rcvbuf_bytes; /* 0: the configuration's, which is the most with strict windows */
     uint32_t sndbuf_bytes;
     uint32_t backlog;  /* listeners: connections not yet accepted, 0 means 128 */
     uint8_t nodelay;   /* 1: no Nagle */

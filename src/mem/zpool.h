@@ -66,6 +66,8 @@ enum weir_zstate {
              handed out before the owner has seen them, so that they can't hit the segment's next life */
 };
 
+#define WEIR_LENT_PASSED 0x80000000u
+
 struct weir_zhead {
     uint16_t app, stk;
     _Atomic uint32_t remote; /* releases from other threads not yet carried out */
@@ -76,7 +78,7 @@ struct weir_zhead {
     } u;
     uint32_t lent_id; /* the connection whose received bytes the application holds here, 0: none */
     union {
-        uint32_t lent_bytes;
+        uint32_t lent_bytes;  /* with WEIR_LENT_PASSED: written on already (strict.h) */
         uint32_t asked_bytes; /* taken to be posted: so many were asked for; its class may be a larger one */
     };
     uint32_t first; /* offset of the first data byte from the region's base, in units of 64 bytes */

@@ -12,6 +12,7 @@
 #include "mem/cells.h"
 #include "mem/zpool.h"
 #include "pkt/press.h"
+#include "pkt/strict.h"
 #include "weir/netdev.h"
 
 struct weir_pbuf {
@@ -29,10 +30,12 @@ struct weir_pktmem {
     uint32_t txlists;         /* lists for each of which a record is kept, 0: none */
     uint32_t txlists_used;    /* of them, those that have one */
     uint32_t to_send;         /* descriptors of send queues */
-    uint32_t share;           /* descriptors that sending and receiving each leave to the other, 0: none */
+    uint32_t share;           /* descriptors that receiving leaves to sending, 0: none */
+    uint32_t recv_share;      /* and sending to receiving: the same, or what strict windows have promised */
     uint32_t conns,
         senders; /* connections there can be, and those of them that hold descriptors of `to_send` */
-    struct weir_press press; /* how short all of this is */
+    struct weir_press press;   /* how short all of this is */
+    struct weir_strict strict; /* what is set aside for receiving, all zero without strict windows */
     struct weir_stats *stats;
 };
 
@@ -51,7 +54,9 @@ bool weir_pbuf_room(const struct weir_pktmem *, enum weir_owner);
 static inline bool WEIR_DECISION(weir_pbuf_room)(const struct weir_pktmem *m, enum weir_owner owner)
 {
     uint32_t used = owner == WEIR_OWNER_SENDQ ? m->to_send : m->pbufs.used - m->to_send;
-    uint32_t leaves = owner == WEIR_OWNER_OOO ? 2 * m->share : m->share;
+    uint32_t leaves = owner == WEIR_OWNER_SENDQ ? m->recv_share
+                      : owner == WEIR_OWNER_OOO ? 2 * m->share
+                                                : m->share;
     return used < m->pbufs.count - leaves && weir_cells_left(&m->pbufs) > 0;
 }
 

@@ -127,6 +127,48 @@ static bool check_zbufs(const struct weir_config *conf, struct weir_plan *plan)
         last->count + (frames > bytes ? frames : bytes)); /* one advice that serves both */
 }
 
+/* ---- strict windows ---- */
+
+/* Segments that n of a class must have so that `need` can be had by received data: a floor of a thirty-second is
+ * kept (start.c). */
+static uint64_t with_floor(uint64_t need)
+{
+    return need + need / 31 + 1;
+}
+
+/* Every receive buffer filled in the worst way, what a burst posts, and one segment each to copy into and for the
+ * application. */
+static uint64_t strict_segments(const struct weir_config *conf, uint32_t bytes)
+{
+    uint64_t each = weir_tcp_strict_bytes(conf, conf->rcvbuf_bytes);
+    uint64_t posted = (uint64_t)(conf->rx_burst + 1) * ((FRAME_BYTES - 1) / bytes + 1);
+    return with_floor((conf->conns * each + bytes - 1) / bytes + posted + 2);
+}
+
+/* Each of those segments may be pinned by a descriptor of its own. Beside them each connection keeps one to send
+ * with, and receiving leaves an eighth to sending (conn.c). */
+static uint64_t strict_pbufs(const struct weir_config *conf)
+{
+    uint64_t need = weir_tcp_strict_pbufs(conf), eighth = need / 7 + 8;
+    return need + (eighth > conf->conns ? eighth : conf->conns);
+}
+
+static bool check_strict(const struct weir_config *conf, struct weir_plan *plan)
+{
+    const struct weir_zclass *last = &conf->zclass[conf->zclasses - 1];
+    if (conf->window != WEIR_WINDOW_STRICT) return true;
+    if (conf->zclasses != 2)
+        return refuse(plan, "zclasses", conf->zclasses,
+                      "but strict windows want header blocks and one class to receive into", 2);
+    uint64_t segments = strict_segments(conf, last->bytes), pbufs = strict_pbufs(conf);
+    if (conf->pbufs < pbufs)
+        return refuse(plan, "pbufs", conf->pbufs,
+                      "so strict windows could promise more than there are descriptors for", pbufs);
+    return last->count >= segments ||
+           refuse(plan, "zclass[last].count", last->count,
+                  "so strict windows could promise more than there are zbufs for", segments);
+}
+
 static bool check_range(const struct weir_config *conf, const struct range *r, struct weir_plan *plan)
 {
     uint32_t v = value_at(conf, r->offset), least = r->min, other = value_at(conf, r->reach);
@@ -140,5 +182,5 @@ bool weir_check_config(const struct weir_config *conf, struct weir_plan *plan)
 {
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
         if (!check_range(conf, &ranges[i], plan)) return false;
-    return check_zbufs(conf, plan);
+    return check_zbufs(conf, plan) && check_strict(conf, plan);
 }

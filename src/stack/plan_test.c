@@ -304,6 +304,8 @@ static const struct option {
     OPTION(pbufs_conn, 4, 65535),
     OPTION(txrecs_conn, 2, 65535),
     OPTION(ooo_conn, 0, 65535),
+    OPTION(window, 0, 1),
+    OPTION(reset_after_ms, 0, 86400000),
     OPTION(ifaces, 1, 4),
     OPTION(neighbours, 2, 65536),
     OPTION(neigh_queue, 0, 16),

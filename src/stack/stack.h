@@ -77,8 +77,8 @@ typedef void (*weir_ref_fn)(void *ctx, enum weir_owner, const uint8_t *addr, uin
 /* Every reference of the stack but those that devices hold (POSTED, TXDEV), one call each. */
 void weir_refs_walk(const struct weir *, weir_ref_fn, void *ctx);
 /* For tests and debug builds: 0, or the number of a broken invariant of the whole instance:
- * 1 the pool, 2 a send queue, 3 a record list, 4 a receive queue, 5 counts and owners disagree, from 6
- * weir_tcp_check's. Cost: everything. */
+ * 1 the pool, 2 a send queue, 3 a record list, 4 a receive queue, 5 counts and owners disagree, 6
+ * strict.pinned_bytes, from 7 weir_tcp_check's. Cost: everything. */
 int weir_stack_check(const struct weir *);
 
 #endif

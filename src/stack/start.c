@@ -152,7 +152,7 @@ static bool post_first(struct weir *w, struct weir_ifc *ifc)
         before[c] = w->z.cls[c].free;
     if (!weir_rx_fill(w, ifc)) return false;
     weir_press_asked(&w->tcp.mem.press, &w->z, before);
-    return true;
+    return weir_strict_ok(&w->tcp.mem.strict, &w->z, 0); /* the plan can't know what a device posts */
 }
 
 int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifaddr *a)

@@ -21,7 +21,13 @@ void *weir_zalloc(struct weir *w, size_t len)
 {
     if (len == 0 || len > WEIR_ZCLASS_MAX) return NULL;
     struct weir_zhead *h = weir_zpool_take(&w->z, (uint32_t)len, WEIR_TAKE_APP);
-    return h ? weir_zpool_first(&w->z, h) : NULL;
+    if (!h) return NULL;
+    if (!weir_strict_ok(&w->tcp.mem.strict, &w->z, 0)) { /* it is set aside for receiving */
+        (void)weir_zpool_app_unref(&w->z, h, 1);
+        w->stats.pressure++;
+        return NULL;
+    }
+    return weir_zpool_first(&w->z, h);
 }
 
 int weir_zalloc_wait(struct weir *w, size_t len)
@@ -38,6 +44,7 @@ int weir_zalloc_wait(struct weir *w, size_t len)
 static uint32_t classes_back(const struct weir *w)
 {
     uint32_t back = 0;
+    if (!weir_strict_ok(&w->tcp.mem.strict, &w->z, 0)) return 0;
     for (unsigned c = 0; w->zwait >> c; c++) {
         uint32_t n = w->z.cls[c].count / 32;
         if ((w->zwait & 1u << c) && weir_zpool_can(&w->z, c, WEIR_TAKE_APP, n ? n : 1)) back |= 1u << c;
@@ -78,7 +85,10 @@ static int release(struct weir *w, struct weir_zhead *h, uint32_t n)
     uint32_t id = h->lent_id, bytes = h->lent_bytes, seg_bytes = weir_zpool_bytes(&w->z, h);
     if (n == h->app) h->lent_id = h->lent_bytes = 0;
     int r = weir_zpool_app_unref(&w->z, h, n);
-    if (r == 1 && id) weir_tcp_returned(&w->tcp, id, bytes, seg_bytes);
+    if (r == 1 && id) {
+        if (bytes & WEIR_LENT_PASSED) w->tcp.mem.strict.passed_bytes -= seg_bytes;
+        weir_tcp_returned(&w->tcp, id, bytes & ~WEIR_LENT_PASSED, seg_bytes);
+    }
     return r < 0 ? r : 0;
 }
 

@@ -55,10 +55,13 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     t->mem.stats = stats;
     weir_cells_init(&t->mem.pbufs, t->mem.pbufs.base, conf->pbufs, sizeof(struct weir_pbuf));
     t->mem.share = conf->pbufs / 8;
+    t->mem.recv_share =
+        conf->window == WEIR_WINDOW_STRICT ? (uint32_t)weir_tcp_strict_pbufs(conf) : t->mem.share;
     t->mem.conns = conf->conns;
     weir_cells_init(&t->mem.txrecs, t->mem.txrecs.base, conf->txrecs, sizeof(struct weir_txrec));
     t->mem.txlists = t->n_conn = conf->conns;
     weir_press_init(&t->mem.press, &t->mem.pbufs);
+    t->mem.strict.limit_bytes = (uint64_t)conf->conns * weir_tcp_seg_limit(t, conf->rcvbuf_bytes);
     t->n_lis = conf->listeners;
     t->n_tw = conf->timewait;
     memset(t->bucket, 0, (t->bucket_mask + 1) * sizeof *t->bucket);
@@ -304,7 +307,8 @@ void weir_tcp_memory(struct weir_tcp *t)
         return;
     unsigned cls = weir_zpool_class_for(t->mem.z, t->warm.zbuf_bytes);
     bool zbuf = t->warm.left > 0 || weir_zpool_can(t->mem.z, cls, WEIR_TAKE_COPY, 1);
-    bool pass = weir_tcp_may_pass(t);
+    bool pass = weir_tcp_may_pass(t) &&
+                weir_strict_ok(&t->mem.strict, t->mem.z, t->mem.z->cls[t->mem.z->classes - 1].bytes);
     t->memwait_first = t->memwait_last = 0;
     t->empty_waits = false;
     while (at) {

@@ -87,9 +87,11 @@ static uint32_t together(const struct arriving *a, uint32_t n)
     return weir_min_u32(weir_min_u32(a->left, n), a->piece->bytes - a->off);
 }
 
-/* Whether the queue may pin one more segment, as far as its own limit goes. */
+/* Whether the queue may pin one more segment, as far as its own limit goes. With a limit a segment is kept once, or
+ * the sums would tell more than is held. */
 static bool within_limit(const struct weir_recvq *q, const struct weir_pktmem *m, const struct weir_zhead *h)
 {
+    if (q->max_seg_bytes != 0 && h->stk + h->app > 1) return false;
     uint64_t held = (uint64_t)q->seg_bytes + q->ooo_seg_bytes + q->lent_seg_bytes;
     return q->max_seg_bytes == 0 || held + weir_zpool_bytes(m->z, h) <= q->max_seg_bytes;
 }
@@ -108,8 +110,9 @@ static uint32_t keep(const struct weir_recvq *q, struct weir_pktmem *m, struct a
 {
     uint8_t *addr = a->piece->addr + a->off;
     const struct weir_zhead *h = weir_zpool_head(m->z, addr);
-    *why = WEIR_RECVQ_NO_ZBUF;
+    *why = WEIR_RECVQ_OWN_LIMIT;
     if (!within_limit(q, m, h)) return 0;
+    *why = WEIR_RECVQ_NO_ZBUF;
     if (!may_keep(m, a, h, owner == WEIR_OWNER_OOO ? WEIR_TAKE_OOO : WEIR_TAKE_INORDER)) return 0;
     uint32_t missed = h->stk + h->app > 1 ? 0 : 1;
     *why = WEIR_RECVQ_NO_PBUF;
@@ -133,6 +136,7 @@ static void link_last(struct weir_recvq *q, struct weir_pktmem *m, uint32_t numb
     q->n++;
     q->bytes += p->bytes;
     q->seg_bytes += zbuf_bytes(m, p->addr);
+    m->strict.pinned_bytes += zbuf_bytes(m, p->addr);
 }
 
 /* Moves what rcv_nxt has reached from out of order to in order. */
@@ -146,6 +150,7 @@ static void take_reached(struct weir_recvq *q, struct weir_pktmem *m, uint32_t *
         q->n_ooo--;
         q->ooo_bytes -= p->bytes;
         q->ooo_seg_bytes -= zbuf_bytes(m, p->addr);
+        m->strict.pinned_bytes -= zbuf_bytes(m, p->addr); /* link_last adds it */
         weir_zpool_move(m->z, weir_zpool_head(m->z, p->addr), WEIR_OWNER_OOO, WEIR_OWNER_RECVQ);
         link_last(q, m, number);
         *rcv_nxt += p->bytes;
@@ -243,6 +248,7 @@ static void link_ooo(struct weir_recvq *q, struct weir_pktmem *m, uint32_t befor
     q->n_ooo++;
     q->ooo_bytes += p->bytes;
     q->ooo_seg_bytes += zbuf_bytes(m, p->addr);
+    m->strict.pinned_bytes += zbuf_bytes(m, p->addr);
 }
 
 static bool ends_before(const struct weir_pktmem *m, uint32_t number, uint32_t seq)
@@ -300,6 +306,7 @@ static inline void drop_first(struct weir_recvq *q, struct weir_pktmem *m, struc
     const struct weir_pbuf *p = pbuf(m, q->first);
     q->bytes -= p->bytes;
     q->seg_bytes -= weir_zpool_bytes(m->z, h);
+    m->strict.pinned_bytes -= weir_zpool_bytes(m->z, h);
     q->n--;
     q->first = weir_pbuf_drop_in(m, h, q->first, WEIR_OWNER_RECVQ);
     if (q->first == 0) q->last = 0;
@@ -333,13 +340,17 @@ unsigned weir_recvq_lend(struct weir_recvq *q, struct weir_pktmem *m, uint32_t l
         struct weir_pbuf *p = pbuf(m, q->first);
         uint32_t k = p->bytes;
         if (k > max_bytes - *bytes) {
-            if (lent > 0) break;
+            if (lent > 0 || q->max_seg_bytes != 0)
+                break; /* with a limit, for the same reason, not in parts */
             k = max_bytes;
         }
         struct weir_zhead *h = weir_zpool_head(m->z, p->addr);
         uint32_t before = h->app != 0 ? h->lent_bytes : 0;
         if (weir_zpool_app_ref(m->z, h) < 0) break;
-        if (h->app == 1) q->lent_seg_bytes += weir_zpool_bytes(m->z, h);
+        if (h->app == 1) {
+            q->lent_seg_bytes += weir_zpool_bytes(m->z, h);
+            m->strict.pinned_bytes += weir_zpool_bytes(m->z, h);
+        }
         h->lent_id = lent_id;
         h->lent_bytes = before + k;
         out[lent++] = (struct weir_iov){.base = p->addr, .len = k};
@@ -369,6 +380,7 @@ void weir_recvq_compact(struct weir_recvq *q, struct weir_pktmem *m, uint32_t ma
     q->last = done.last;
     q->n = (uint16_t)(q->n - done.joined);
     q->seg_bytes -= done.freed_bytes;
+    m->strict.pinned_bytes -= done.freed_bytes;
 }
 
 uint32_t weir_recvq_drop_ooo(struct weir_recvq *q, struct weir_pktmem *m)
@@ -377,6 +389,7 @@ uint32_t weir_recvq_drop_ooo(struct weir_recvq *q, struct weir_pktmem *m)
     while (q->ooo_first != 0)
         q->ooo_first = weir_pbuf_drop(m, q->ooo_first, WEIR_OWNER_OOO);
     q->ooo_last = 0;
+    m->strict.pinned_bytes -= q->ooo_seg_bytes;
     q->ooo_bytes = q->ooo_seg_bytes = 0;
     q->n_ooo = 0;
     return bytes;
@@ -387,6 +400,9 @@ void weir_recvq_clear(struct weir_recvq *q, struct weir_pktmem *m)
     weir_recvq_drop_ooo(q, m);
     while (q->first != 0)
         drop_first(q, m, head_of_first(q, m));
+    m->strict.pinned_bytes -=
+        q->lent_seg_bytes; /* what is lent outlives the connection, its limit does not */
+    q->lent_seg_bytes = 0;
 }
 
 /* ---- checking ---- */

@@ -41,6 +41,7 @@ enum weir_recvq_result {
     WEIR_RECVQ_NO_ZBUF,   /* no zbuf to replace the posted one */
     WEIR_RECVQ_NO_PBUF,   /* no descriptor */
     WEIR_RECVQ_OOO_LIMIT, /* out of order, beyond the limit */
+    WEIR_RECVQ_OWN_LIMIT, /* it would pin more than max_seg_bytes */
     WEIR_RECVQ_OOO_SHORT  /* out of order, while memory is short (rung OOO) */
 };
 
@@ -74,6 +75,7 @@ static inline bool weir_recvq_alone(struct weir_recvq *q, struct weir_pktmem *m,
     q->n = 1;
     q->bytes = n;
     q->seg_bytes = weir_zpool_bytes(m->z, h);
+    m->strict.pinned_bytes += q->seg_bytes;
     return true;
 }
 

@@ -96,7 +96,7 @@ static bool half_open_full(const struct weir_tcp *t, const struct weir_listener 
 /* The ladder's last rung: who asks again later may find room. */
 static bool short_of_memory(struct weir_tcp *t)
 {
-    if (t->mem.press.rung < WEIR_RUNG_REFUSE) return false;
+    if (t->mem.press.rung < WEIR_RUNG_REFUSE || t->conf->window == WEIR_WINDOW_STRICT) return false;
     (void)drop(t, WEIR_DROP_TCP_REFUSED);
     return true;
 }

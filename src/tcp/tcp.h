@@ -191,6 +191,12 @@ static inline uint32_t weir_tcp_strict_bytes(const struct weir_config *conf, uin
     uint64_t bytes = 2ull * rcvbuf + 2ull * conf->zclass[conf->zclasses - 1].bytes;
     return bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
 }
+/* Descriptors that all connections together may have in their receive queues with it. */
+static inline uint64_t weir_tcp_strict_pbufs(const struct weir_config *conf)
+{
+    uint32_t seg_bytes = conf->zclass[conf->zclasses - 1].bytes;
+    return conf->conns * (weir_tcp_strict_bytes(conf, conf->rcvbuf_bytes) / seg_bytes + 1ull);
+}
 
 /* ---- ladder.c: memory is short ---- */
 /* One pass's share of what the ladder's rung demands of what is held already. Returns whether more is left to

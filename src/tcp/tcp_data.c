@@ -32,6 +32,8 @@ static enum weir_drop drop_of(enum weir_recvq_result r)
         return WEIR_DROP_NO_PBUF;
     case WEIR_RECVQ_OOO_LIMIT:
         return WEIR_DROP_TCP_OOO_LIMIT;
+    case WEIR_RECVQ_OWN_LIMIT:
+        return WEIR_DROP_TCP_OWN_LIMIT;
     case WEIR_RECVQ_OOO_SHORT:
         return WEIR_DROP_TCP_OOO_SHORT;
     default:

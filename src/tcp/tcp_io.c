@@ -51,6 +51,21 @@ static void wait_to_write(struct weir_tcp *t, struct weir_conn *c, bool memory, 
     if (lent) c->flags |= WEIR_C_MEMPASS;
 }
 
+/* Whether a lent piece may go to a send queue. */
+static bool may_pass(const struct weir_tcp *t, const struct weir_zhead *h)
+{
+    uint32_t bytes = h->lent_bytes & WEIR_LENT_PASSED ? 0 : weir_zpool_bytes(t->mem.z, h);
+    return weir_strict_ok(&t->mem.strict, t->mem.z, bytes) && weir_tcp_may_pass(t);
+}
+
+/* The segment is a send queue's from now on. */
+static void note_passed(struct weir_tcp *t, struct weir_zhead *h)
+{
+    if (t->mem.strict.limit_bytes == 0 || (h->lent_bytes & WEIR_LENT_PASSED)) return;
+    h->lent_bytes |= WEIR_LENT_PASSED;
+    t->mem.strict.passed_bytes += weir_zpool_bytes(t->mem.z, h);
+}
+
 ptrdiff_t weir_tcp_write(struct weir_tcp *t, weir_id id, const void *data, size_t len)
 {
     struct weir_zhead *head;
@@ -68,7 +83,7 @@ ptrdiff_t weir_tcp_write(struct weir_tcp *t, weir_id id, const void *data, size_
     uint32_t n = len > room ? room : (uint32_t)len;
     bool lent = !foreign && head->lent_id != 0;
     ptrdiff_t took = WEIR_EAGAIN;
-    if (n && lent && !weir_tcp_may_pass(t))
+    if (n && lent && !may_pass(t, head))
         took = WEIR_ENOMEM;
     else if (n)
         took = foreign ? weir_sendq_copy(&c->sq, &t->mem, &t->warm, data, n)
@@ -76,6 +91,7 @@ ptrdiff_t weir_tcp_write(struct weir_tcp *t, weir_id id, const void *data, size_
     if (took < (ptrdiff_t)len)
         wait_to_write(t, c, took == WEIR_ENOMEM || (took > 0 && (size_t)took < n), foreign, lent);
     if (took <= 0) return took;
+    if (lent) note_passed(t, head);
     c->flags |= WEIR_C_SENT_DUE;
     *(foreign ? &c->tx_bytes_copied : &c->tx_bytes_ref) += (uint64_t)took;
     *(foreign ? &t->stats->tx_bytes_copied : &t->stats->tx_bytes_ref) += (uint64_t)took;
@@ -157,7 +173,9 @@ void weir_tcp_returned(struct weir_tcp *t, uint32_t lent_id, uint32_t bytes, uin
     if (i < t->fresh_conn && t->conn[i].id == lent_id) {
         struct weir_conn *c = &t->conn[i];
         c->lent -= weir_min_u32(bytes, c->lent);
-        c->rq.lent_seg_bytes -= weir_min_u32(seg_bytes, c->rq.lent_seg_bytes);
+        seg_bytes = weir_min_u32(seg_bytes, c->rq.lent_seg_bytes);
+        c->rq.lent_seg_bytes -= seg_bytes;
+        t->mem.strict.pinned_bytes -= seg_bytes;
         weir_tcp_maybe_update(t, c);
     }
     wake_held(t);

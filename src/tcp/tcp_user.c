@@ -7,17 +7,25 @@
 
 #include "base/bits.h"
 
-static bool opts_ok(const struct weir_opts *o)
+#define BUF_MIN 2048
+#define BUF_MAX 0x3fffffff
+
+/* The plan has what strict windows promise. */
+static uint32_t rcvbuf_max(const struct weir_tcp *t)
 {
-    const uint32_t max = 0x3fffffff;
-    return !o || ((!o->rcvbuf_bytes || (o->rcvbuf_bytes >= 2048 && o->rcvbuf_bytes <= max)) &&
-                  (!o->sndbuf_bytes || (o->sndbuf_bytes >= 2048 && o->sndbuf_bytes <= max)));
+    return t->conf->window == WEIR_WINDOW_STRICT ? t->conf->rcvbuf_bytes : BUF_MAX;
+}
+
+static bool opts_ok(const struct weir_tcp *t, const struct weir_opts *o)
+{
+    return !o || ((!o->rcvbuf_bytes || (o->rcvbuf_bytes >= BUF_MIN && o->rcvbuf_bytes <= rcvbuf_max(t))) &&
+                  (!o->sndbuf_bytes || (o->sndbuf_bytes >= BUF_MIN && o->sndbuf_bytes <= BUF_MAX)));
 }
 
 int weir_tcp_listen(struct weir_tcp *t, uint32_t addr, uint16_t port, const struct weir_opts *o, weir_id *id)
 {
     struct weir_listener *l = NULL;
-    if (!id || port == 0 || !opts_ok(o)) return WEIR_EINVAL;
+    if (!id || port == 0 || !opts_ok(t, o)) return WEIR_EINVAL;
     if (addr && !weir_ip4_local(t->ip, addr)) return WEIR_EADDRNOTAVAIL;
     for (uint32_t i = 0; i < t->n_lis; i++) {
         struct weir_listener *x = &t->lis[i];
@@ -47,7 +55,7 @@ int weir_tcp_connect(struct weir_tcp *t, uint32_t raddr, uint16_t rport, const s
                      weir_id *id)
 {
     uint32_t next_hop;
-    if (!id || rport == 0 || !opts_ok(o)) return WEIR_EINVAL;
+    if (!id || rport == 0 || !opts_ok(t, o)) return WEIR_EINVAL;
     if (raddr == 0 || raddr >= 0xe0000000u || raddr >> 24 == 127 || weir_ip4_local(t->ip, raddr))
         return WEIR_EINVAL;
     struct weir_ifc *ifc = weir_ip4_route(t->ip, raddr, &next_hop);
@@ -205,7 +213,8 @@ int weir_tcp_set(struct weir_tcp *t, weir_id id, enum weir_opt opt, intptr_t val
         return 0;
     }
     if (opt == WEIR_OPT_RCVBUF || opt == WEIR_OPT_SNDBUF) {
-        if (value < 2048 || value > 0x3fffffff) return WEIR_EINVAL;
+        if (value < BUF_MIN || value > (opt == WEIR_OPT_RCVBUF ? (intptr_t)rcvbuf_max(t) : BUF_MAX))
+            return WEIR_EINVAL;
         *(opt == WEIR_OPT_RCVBUF ? &c->rcvbuf : &c->sndbuf) = (uint32_t)value;
         c->rq.may_pin_bytes = c->rcvbuf;
         weir_tcp_maybe_update(t, c); /* what has grown is told: nothing else may come that would */

@@ -38,6 +38,10 @@ bool weir_warm_ready(struct weir_warm *w, struct weir_pktmem *m)
     }
     h = weir_zpool_take(m->z, w->zbuf_bytes, WEIR_TAKE_COPY);
     if (h == NULL) return false;
+    if (!weir_strict_ok(&m->strict, m->z, 0)) { /* it is set aside for receiving */
+        (void)weir_zpool_unref(m->z, h, WEIR_OWNER_WARM);
+        return false;
+    }
     start_at_front(w, m, h);
     return true;
 }

@@ -49,6 +49,7 @@ static uint32_t right_edge(const struct weir_conn *c)
 static uint32_t edge_now(const struct weir_tcp *t, const struct weir_conn *c)
 {
     uint32_t wnd = right_edge(c) - c->rcv_nxt;
+    if (c->rq.max_seg_bytes != 0) return c->rcv_nxt + wnd; /* strict: there is */
     return c->rcv_nxt + weir_press_window(&t->mem.press, wnd, 2u * c->mss);
 }
 
