@@ -12,6 +12,8 @@ enum {
     KEY_ROOT,
     KEY_MEM,
     KEY_ZBUF,
+    KEY_CONNS,
+    KEY_LEAST,
     KEY_TRACE,
     KEY_FAULT,
     KEY_SECONDS,
@@ -26,10 +28,13 @@ static const struct argp_option option_table[] = {
     {"root", KEY_ROOT, "DIR", 0, "folder whose files are served (.)", 0},
     {"mem", KEY_MEM, "SIZE", 0, "memory of the instance, all in all, such as 64m (64m)", 0},
     {"zbuf", KEY_ZBUF, "SIZE:N,...", 0, "sizes and counts of buffers, such as 2k:4096,16k:1024,64k:256", 0},
+    {"conns", KEY_CONNS, "N", 0, "connections at once (one for each 64 KiB of --mem)", 0},
     {"trace", KEY_TRACE, "FILE", 0, "write every frame to a pcap file", 0},
     {"fault", KEY_FAULT, "LIST", 0, "loss=F,reorder=F,dup=F,corrupt=F,seed=N: spoil frames, fractions 0 to 1",
      0},
     {"seconds", KEY_SECONDS, "N", 0, "end after N seconds", 0},
+    {"least", KEY_LEAST, NULL, 0,
+     "the least memory with which that many connections all move, whatever --mem says", 0},
     {"json", KEY_JSON, NULL, 0, "report as one JSON object", 0},
     {0},
 };
@@ -219,6 +224,10 @@ static error_t check_all(const struct input *in, struct argp_state *state)
         argp_error(state, "%s", o->ifname == NULL ? "--dev tap:NAME is needed" : "--addr CIDR is needed");
         return EINVAL;
     }
+    if (in->device_needed && o->least) {
+        argp_error(state, "--least is for `weir plan`: a TAP device posts more than that leaves");
+        return EINVAL;
+    }
     if (o->host.family != 0 && o->addr.family != 0 && !same_network(&o->addr, &o->host)) {
         argp_error(state,
                    "--host is not in the network of --addr: the two ends of the device could not talk");
@@ -264,6 +273,13 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
         return read_fault(o, state, arg);
     case KEY_SECONDS:
         return read_number(state, "--seconds", arg, 1, UINT32_MAX, &o->seconds);
+    case KEY_CONNS:
+        e = read_number(state, "--conns", arg, 1, 1u << 20, &value);
+        o->conns = (uint32_t)value;
+        return e;
+    case KEY_LEAST:
+        o->least = true;
+        return 0;
     case KEY_JSON:
         o->json = true;
         return 0;
@@ -296,6 +312,11 @@ int weir_options_config(const struct weir_options *o, struct weir_config *conf, 
                  (unsigned long long)o->mem_bytes);
         return WEIR_EINVAL;
     }
+    if (o->conns != 0) { /* as weir_config_size relates them */
+        conf->conns = conf->timewait = o->conns;
+        conf->txrecs = 4 * o->conns + 256;
+        conf->pbufs = 8 * o->conns + 1024;
+    }
     if (o->zclasses == 0) return 0;
     memset(conf->zclass, 0, sizeof(conf->zclass));
     memcpy(conf->zclass, o->zclass, o->zclasses * sizeof(o->zclass[0]));
@@ -323,11 +344,12 @@ int weir_options_plan(const struct weir_options *o, struct weir_config *conf, st
 {
     const char *option = o->zclasses > 0 ? "--zbuf" : "--mem";
     if (weir_options_config(o, conf, why, bytes) != 0) return WEIR_EPLAN;
-    if (weir_plan(conf, plan) != 0) {
+    struct weir_config wish = *conf;
+    if ((o->least ? weir_plan_least(&wish, conf, plan) : weir_plan(conf, plan)) != 0) {
         snprintf(why, bytes, "%s: %s", option, plan->why);
         return WEIR_EPLAN;
     }
-    if (plan->total_bytes <= o->mem_bytes) return 0;
+    if (plan->total_bytes <= o->mem_bytes || o->least) return 0;
     snprintf(why, bytes,
              "%s: the instance would take %llu bytes, more than --mem allows; --mem %llum would do.", option,
              (unsigned long long)plan->total_bytes,

@@ -23,6 +23,8 @@ struct weir_options {
     struct weir_fault_conf fault;
     uint64_t mem_bytes;
     uint64_t seconds; /* 0: until a signal */
+    uint32_t conns;   /* 0: what weir_config_size chooses */
+    bool least;       /* only what the connections cannot do without */
     struct weir_zclass zclass[WEIR_ZCLASSES_MAX];
     uint32_t zclasses; /* 0: what weir_config_size chooses */
 };

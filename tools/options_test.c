@@ -180,11 +180,34 @@ static void plans(void **state)
     assert_int_equal(weir_options_plan(&o, &conf, &plan, why, sizeof(why)), WEIR_EPLAN);
 }
 
+/* Connections by number, and the least for them. */
+static void least(void **state)
+{
+    struct weir_options o;
+    struct weir_config conf;
+    struct weir_plan usual, plan;
+    char why[300];
+    (void)state;
+    assert_int_equal(parse(&o, "--mem 64m --conns 64", false), 0);
+    assert_int_equal(weir_options_plan(&o, &conf, &usual, why, sizeof(why)), 0);
+    assert_int_equal(conf.conns, 64);
+    assert_int_equal(parse(&o, "--mem 64m --conns 64 --least", false), 0);
+    assert_int_equal(weir_options_plan(&o, &conf, &plan, why, sizeof(why)), 0);
+    assert_int_equal(conf.conns, 64);
+    assert_int_equal(conf.pbufs, 64);
+    assert_true(plan.total_bytes < usual.total_bytes / 10);
+    conf.pbufs--;
+    assert_int_equal(weir_plan(&conf, &plan), WEIR_EPLAN);
+    assert_string_equal(plan.option, "pbufs");
+    assert_int_not_equal(parse(&o, "--dev tap:t0 --addr 10.9.0.2/24 --least", true), 0);
+    assert_int_not_equal(parse(&o, "--conns 0", false), 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(whole_line), cmocka_unit_test(defaults),
-                                       cmocka_unit_test(refused),    cmocka_unit_test(sizes),
-                                       cmocka_unit_test(zbufs),      cmocka_unit_test(configuration),
-                                       cmocka_unit_test(plans)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(least),         cmocka_unit_test(whole_line),
+                                       cmocka_unit_test(defaults),      cmocka_unit_test(refused),
+                                       cmocka_unit_test(sizes),         cmocka_unit_test(zbufs),
+                                       cmocka_unit_test(configuration), cmocka_unit_test(plans)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@
 
 static const char doc[] =
     "Prints how many bytes an instance takes, and for what. Options are those of `weir serve`; "
-    "nothing is started.";
+    "nothing is started. With --least it prints the least that --conns connections can do with.";
 
 static const char *kind_name(enum weir_area_kind kind)
 {
@@ -16,7 +16,21 @@ static const char *kind_name(enum weir_area_kind kind)
     return (unsigned)kind < WEIR_AREA_KINDS ? names[kind] : "?";
 }
 
-static json_t *to_json(const struct weir_plan *p)
+/* The options that say how much there is of what. */
+static json_t *options_json(const struct weir_config *c)
+{
+    json_t *zbufs = json_array();
+    for (uint32_t i = 0; i < c->zclasses; i++)
+        json_array_append_new(zbufs, json_pack("{s:I,s:I}", "bytes", (json_int_t)c->zclass[i].bytes, "count",
+                                               (json_int_t)c->zclass[i].count));
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "conns", (json_int_t)c->conns, "pbufs",
+                     (json_int_t)c->pbufs, "txrecs", (json_int_t)c->txrecs, "rcvbuf_bytes",
+                     (json_int_t)c->rcvbuf_bytes, "sndbuf_bytes", (json_int_t)c->sndbuf_bytes,
+                     "app_hold_bytes", (json_int_t)c->app_hold_bytes, "rx_burst", (json_int_t)c->rx_burst,
+                     "tx_burst", (json_int_t)c->tx_burst, "zclass", zbufs);
+}
+
+static json_t *to_json(const struct weir_plan *p, const struct weir_config *conf)
 {
     json_t *rows = json_array();
     for (uint32_t i = 0; i < p->rows; i++) {
@@ -27,8 +41,8 @@ static json_t *to_json(const struct weir_plan *p)
                                               "align_bytes", (json_int_t)r->align_bytes, "kind",
                                               kind_name(r->kind)));
     }
-    return json_pack("{s:I,s:I,s:o}", "total_bytes", (json_int_t)p->total_bytes, "align_bytes",
-                     (json_int_t)p->align_bytes, "rows", rows);
+    return json_pack("{s:I,s:I,s:o,s:o}", "total_bytes", (json_int_t)p->total_bytes, "align_bytes",
+                     (json_int_t)p->align_bytes, "rows", rows, "options", options_json(conf));
 }
 
 static void print_table(const struct weir_plan *p)
@@ -54,7 +68,12 @@ int weir_cmd_plan(int argc, char **argv)
         fprintf(stderr, "weir plan: %s\n", why);
         return 1;
     }
-    if (o.json) return weir_json_print(stdout, to_json(&plan)) != 0;
+    if (o.json) return weir_json_print(stdout, to_json(&plan, &conf)) != 0;
     print_table(&plan);
+    if (o.least)
+        printf("The least for %" PRIu32 " connections with receive buffers of %" PRIu32
+               " bytes and a device that "
+               "posts one frame of 1,514 bytes at a time.\n",
+               conf.conns, conf.rcvbuf_bytes);
     return fflush(stdout) != 0;
 }

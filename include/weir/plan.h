@@ -50,6 +50,7 @@ struct weir_plan {
     uint32_t rows;
     struct weir_plan_row row[WEIR_PLAN_ROWS_MAX];
     const char *option;            /* the option that is refused, or NULL */
+    uint64_t would;                /* with it: a value that would do, which for a minimum is the least */
     char why[WEIR_PLAN_WHY_BYTES]; /* one sentence that names the option and a value that would do, or "" */
 };
 

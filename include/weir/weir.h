@@ -147,6 +147,12 @@ struct weir_conn_info {
  * say what is refused and a value that would do. Touches nothing but *out. */
 int weir_plan(const struct weir_config *, struct weir_plan *out);
 
+/* The least configuration for the connections of *wish: everything that is theirs stays (conns, listeners, timewait,
+ * rcvbuf_bytes, sndbuf_bytes, window, the sizes of the zbufs, times), everything that only buys speed gets the least
+ * value that is not refused: one less of any of these is refused by its name. Connections take turns then, and all of
+ * them move. 0 and the plan of *least, or WEIR_EPLAN: the plan says what of *wish is refused. */
+int weir_plan_least(const struct weir_config *wish, struct weir_config *least, struct weir_plan *);
+
 /* Starts an instance over the given areas, at least one, each aligned to the plan's align_bytes and together
  * as large as the plan says. The areas are the instance's until weir_stop. *conf may go after the call,
  * *conf->plat may not. 0, or WEIR_EINVAL (no area, misaligned, too small), WEIR_EPLAN, or the error of the
@@ -201,12 +207,16 @@ int weir_accept(struct weir *, weir_id listener, weir_id *id, struct weir_addr *
 /* Queues bytes; they are sent in the next weir_poll or weir_flush. Where they live decides: an address in a
  * zbuf that the application holds is sent by reference, and the bytes must stay as they are until
  * acknowledged (weir_zbusy; freeing is fine); any other memory is copied. Returns how many bytes were taken
- * (> 0), less than len when the queue has no more room, or WEIR_EAGAIN   nothing could be taken: the queue is
- * full; WEIR_EV_WRITE follows WEIR_ENOMEM   nothing could be taken: descriptors or zbufs are short;
- * WEIR_EV_WRITE follows when they are back WEIR_EINVAL   len is 0 or above PTRDIFF_MAX WEIR_ERANGE   the
- * bytes run past the end of their zbuf WEIR_EFAULT   the address is in Weir's memory but in no zbuf;
- * WEIR_ENOTHELD: in one the application has freed WEIR_ENOTCONN not established yet; WEIR_EPIPE after
- * weir_shutdown; WEIR_ESTALE; WEIR_EISLISTEN or the error with which the connection failed. */
+ * (> 0), less than len when the queue has no more room, or
+ *     WEIR_EAGAIN     nothing could be taken, the queue is full: WEIR_EV_WRITE follows
+ *     WEIR_ENOMEM     nothing could be taken, descriptors or zbufs are short: WEIR_EV_WRITE follows
+ *     WEIR_EINVAL     len is 0 or above PTRDIFF_MAX
+ *     WEIR_ERANGE     the bytes run past the end of their zbuf
+ *     WEIR_EFAULT     the address is in Weir's memory but in no zbuf
+ *     WEIR_ENOTHELD   in a zbuf that the application has freed
+ *     WEIR_ENOTCONN   not established yet
+ *     WEIR_EPIPE      after weir_shutdown
+ *     WEIR_ESTALE, WEIR_EISLISTEN, or the error with which the connection failed. */
 ptrdiff_t weir_write(struct weir *, weir_id, const void *data, size_t len);
 
 /* The same for several pieces, in order; stops at the first that is cut short or fails. The sum taken, or the

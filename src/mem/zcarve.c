@@ -4,8 +4,9 @@
  *     zclasses           outside 1 .. WEIR_ZCLASSES_MAX
  *     zlayout            not in its enum
  *     zclass[i].bytes    outside its range, not a power of two (less 64 in the inside layout), not above its
- * neighbour's zclass[i].count    0, or the class that makes the region reach 2^38 bytes, which is what
- * weir_zhead.first can tell
+ *                        neighbour's
+ *     zclass[i].count    0, or the class that makes the region reach 2^38 bytes, which is what
+ *                        weir_zhead.first can tell
  *
  * The region begins with the largest class and every class fills whole slabs, so a class's start is a
  * multiple of its stride, and a segment is aligned to its stride up to the region's own alignment. */
@@ -36,6 +37,7 @@ static bool refuse(struct weir_plan *plan, const char *option, uint64_t got, con
 {
     struct weir_text t;
     plan->option = option;
+    plan->would = value;
     weir_text_init(&t, plan->why, sizeof plan->why);
     weir_text_str(&t, option);
     weir_text_str(&t, " is ");

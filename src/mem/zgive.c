@@ -1,8 +1,9 @@
 /* zgive.c: releases from other threads: a list without locks, many push, the owner takes all of it.
  *
- *     giver   remote += 1 (acq_rel)     saw 0: next_remote = given; given = own number + 1 (release), until
- * it holds owner   list = exchange(given, 0) (acquire); for each head: next = next_remote; n =
- * exchange(remote, 0) (acq_rel)
+ *     giver   remote += 1 (acq_rel)
+ *             saw 0: next_remote = given; given = own number + 1 (release), until it holds
+ *     owner   list = exchange(given, 0) (acquire)
+ *             for each head: next = next_remote; n = exchange(remote, 0) (acq_rel)
  *
  * Invariants:
  *     a head is on the list, or about to be pushed by exactly one giver, iff remote > 0; hence at most once

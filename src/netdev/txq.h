@@ -42,10 +42,10 @@ static inline bool weir_txq_has_place(const struct weir_txq *q, uint32_t pieces)
     return q->n < q->max && q->pieces + pieces <= q->max_pieces && q->dev->ops->tx_room(q->dev) > q->n;
 }
 
-/* weir_txq_push in its parts, for a frame that is built where it will lie: a place for a frame of `bytes`, then
- * its pieces, each with a TXWAIT reference that is the caller's to take. The place's other members are as an
- * earlier frame left them, but for gso_bytes and hdr_bytes, which are 0: the caller sets flags, csum_start and
- * csum_field. */
+/* weir_txq_push in its parts, for a frame that is built where it will lie: a place for a frame of `bytes`,
+ * then its pieces, each with a TXWAIT reference that is the caller's to take. The place's other members are
+ * as an earlier frame left them, but for gso_bytes and hdr_bytes, which are 0: the caller sets flags,
+ * csum_start and csum_field. */
 static inline struct weir_frame *weir_txq_place(struct weir_txq *q, uint32_t bytes)
 {
     struct weir_frame *f = &q->frame[q->n++];

@@ -56,8 +56,12 @@ void weir_press_asked(struct weir_press *p, const struct weir_zpool *z, const ui
         p->first = (uint8_t)weir_min_u32(p->first, i);
         p->last = (uint8_t)weir_max_u32(p->last, i);
     }
-    for (unsigned i = 0; i < z->classes; i++)
+    p->enough = 0;
+    for (unsigned i = 0; i < z->classes; i++) {
         levels_from(p, z, i);
+        if (i >= p->first && i <= p->last)
+            p->enough = weir_max_u32(p->enough, p->class[i].enter[WEIR_RUNG_WINDOWS]);
+    }
 }
 
 static unsigned rung_at(const struct weir_press_levels *l, uint32_t free, unsigned now)
@@ -101,7 +105,7 @@ static bool ample(const struct weir_press *p, const struct weir_zpool *z, uint32
     return true;
 }
 
-bool weir_press_update(struct weir_press *p, const struct weir_zpool *z, const struct weir_cells *pbufs)
+bool weir_press_look(struct weir_press *p, const struct weir_zpool *z, const struct weir_cells *pbufs)
 {
     uint32_t left = weir_cells_left(pbufs), free = 0;
     if (ample(p, z, left)) return false;

@@ -1,20 +1,18 @@
 /* press.h: how short the memory is that received data needs, as a rung of the ladder (enum weir_rung).
  *
- * It only looks: what a rung means is carried out where the memory is used (tcp_segment.c tells windows,
+ * It only looks: what a rung means is carried out where the memory is used (window.c tells windows,
  * recvq.c keeps data, syn.c opens connections, ladder.c sweeps over what is held already).
  *
  * Where the rungs are. Floors (zpool.h) say at which level of free segments each kind of user is turned away.
  * The ladder begins above them, so that peers are slowed down before anybody is turned away, and each further
  * rung stands a step above a floor:
  *
- *     free  |------------------------------------------------------------| all, as when the device was
- * attached |          . . . . . . . . . . . . . . .  WINDOWS ends       | ooo + 3/8 of what is above it
- *           |================= WINDOWS =================                 | ooo + 1/4 of what is above it
- *           |================= OOO                                       | the floor of data out of order
- *           |========== COPY                                             | between the floors of application
- * and copies
- *           |===== REFUSE                                                | between the floors of copies and
- * in-order data
+ *     free  |-----------------------------------------| all that is not posted
+ *           | . . . . . . . . . . . . . .  WINDOWS ends | ooo + 3/8 of what is above it
+ *           |================= WINDOWS                  | ooo + 1/4 of what is above it
+ *           |============= OOO                          | the floor of data out of order
+ *           |======= COPY                               | between those of the application and of copies
+ *           |=== REFUSE                                 | between those of copies and of in-order data
  *           0
  *
  * An application may take what its floor leaves it, and copied writes theirs, without the last two rungs: it
@@ -43,6 +41,7 @@ struct weir_press {
     uint8_t first, last;                /* classes that devices ask for; last < first: none is attached yet */
     uint16_t share;                     /* of each window that may be told, in 1/256; 256 without a rung */
     uint32_t posted[WEIR_ZCLASSES_MAX]; /* segments that devices hold to receive into */
+    uint32_t enough;                    /* the highest level, of those classes, where the first rung begins */
     struct weir_press_levels pbufs;
     struct weir_press_levels class[WEIR_ZCLASSES_MAX]; /* a class and those above it, in units of 64 bytes */
 };
@@ -61,7 +60,17 @@ void weir_press_asked(struct weir_press *, const struct weir_zpool *, const uint
 
 /* Looks again. true iff the rung has changed. Cost: the classes that devices ask for, and a few comparisons
  * while memory is not short. */
-bool weir_press_update(struct weir_press *, const struct weir_zpool *, const struct weir_cells *pbufs);
+bool weir_press_look(struct weir_press *, const struct weir_zpool *, const struct weir_cells *pbufs);
+static inline bool weir_press_update(struct weir_press *p, const struct weir_zpool *z,
+                                     const struct weir_cells *pbufs)
+{
+    /* Every class that devices ask for counts all above it. So enough of the largest class of all is enough.
+     */
+    const struct weir_zpool_class *c = &z->cls[z->classes - 1];
+    bool ample = p->rung == WEIR_RUNG_NONE && weir_cells_left(pbufs) > p->pbufs.enter[WEIR_RUNG_WINDOWS] &&
+                 (uint64_t)c->bytes * c->free >> 6 > p->enough;
+    return !ample && weir_press_look(p, z, pbufs);
+}
 
 /* What of a window of n bytes may be told now: at least `least`, or n if that is less. Nothing on the last
  * rung: a peer whose segments were dropped for long would give up, one whose window is shut waits. */

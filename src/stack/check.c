@@ -54,12 +54,23 @@ static const struct range ranges[] = {
     OPTION(icmp_errors, 1, 100000),
 };
 
+static const struct range *range_at(size_t offset)
+{
+    const struct range *r = ranges;
+    while (r->offset != offset)
+        r++;
+    return r;
+}
+
 static uint32_t value_at(const struct weir_config *conf, size_t offset)
 {
     uint32_t v;
     memcpy(&v, (const char *)conf + offset, sizeof v);
     return v;
 }
+
+/* Options that are known by their names' addresses, as those of the table are. */
+static const char first_count[] = "zclass[0].count", last_count[] = "zclass[last].count";
 
 /* "NAME is V, BELOW/ABOVE what ...: N would do." */
 static bool refuse(struct weir_plan *plan, const char *name, uint64_t is, const char *because, uint64_t would)
@@ -74,6 +85,7 @@ static bool refuse(struct weir_plan *plan, const char *name, uint64_t is, const 
     weir_text_str(&text, "; ");
     weir_text_u64(&text, would);
     weir_text_str(&text, " would do.");
+    plan->would = would;
     plan->option = name;
     return false;
 }
@@ -101,7 +113,7 @@ static uint64_t missing_bytes(const struct weir_config *conf)
     uint64_t have = 0, need = (uint64_t)conf->rx_burst * FRAME_BYTES + conf->rcvbuf_bytes;
     for (uint32_t i = conf->zclasses > 1; i < conf->zclasses; i++)
         have += (uint64_t)conf->zclass[i].bytes * conf->zclass[i].count;
-    return have < need ? (need - have) / last->bytes + 1 : 0;
+    return have < need ? (need - have + last->bytes - 1) / last->bytes : 0;
 }
 
 /* The largest class must take a received frame's worth: TCP needs a full segment in few pieces. */
@@ -109,10 +121,12 @@ static bool check_zbufs(const struct weir_config *conf, struct weir_plan *plan)
 {
     if (conf->zclasses == 0 || conf->zclasses > WEIR_ZCLASSES_MAX)
         return refuse(plan, "zclasses", conf->zclasses, "outside 1 to 8", 4);
+    for (uint32_t i = 0; i < conf->zclasses; i++)
+        if (conf->zclass[i].count == 0) return true; /* zcarve.c refuses it by its name */
     uint64_t headers = conf->zclass[0].count;
     uint64_t need = 2ull * conf->tx_burst;
     if (headers < need)
-        return refuse(plan, "zclass[0].count", headers,
+        return refuse(plan, first_count, headers,
                       "below two bursts of header blocks, so acknowledgements could starve", need);
     const struct weir_zclass *last = &conf->zclass[conf->zclasses - 1];
     if (last->bytes < 512)
@@ -121,7 +135,7 @@ static bool check_zbufs(const struct weir_config *conf, struct weir_plan *plan)
     uint64_t frames = missing_frames(conf), bytes = missing_bytes(conf);
     if (frames == 0 && bytes == 0) return true;
     return refuse(
-        plan, "zclass[last].count", last->count,
+        plan, last_count, last->count,
         bytes ? "so the zbufs can't hold what a burst posts and one receive buffer, and receiving could stop"
               : "so a burst that is posted leaves no zbufs to keep, to copy and to write with",
         last->count + (frames > bytes ? frames : bytes)); /* one advice that serves both */
@@ -162,10 +176,10 @@ static bool check_strict(const struct weir_config *conf, struct weir_plan *plan)
                       "but strict windows want header blocks and one class to receive into", 2);
     uint64_t segments = strict_segments(conf, last->bytes), pbufs = strict_pbufs(conf);
     if (conf->pbufs < pbufs)
-        return refuse(plan, "pbufs", conf->pbufs,
+        return refuse(plan, range_at(AT(pbufs))->name, conf->pbufs,
                       "so strict windows could promise more than there are descriptors for", pbufs);
     return last->count >= segments ||
-           refuse(plan, "zclass[last].count", last->count,
+           refuse(plan, last_count, last->count,
                   "so strict windows could promise more than there are zbufs for", segments);
 }
 
@@ -183,4 +197,51 @@ bool weir_check_config(const struct weir_config *conf, struct weir_plan *plan)
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
         if (!check_range(conf, &ranges[i], plan)) return false;
     return check_zbufs(conf, plan) && check_strict(conf, plan);
+}
+
+/* ---- the least ---- */
+
+/* Options that are of use to none of the connections beyond what the checks demand: they trade memory for speed. */
+static const size_t least_of[] = {
+    AT(pbufs),          AT(txrecs),     AT(pbufs_conn),  AT(txrecs_conn), AT(ooo_conn),
+    AT(app_hold_bytes), AT(neighbours), AT(neigh_queue), AT(rx_burst),    AT(tx_burst),
+};
+
+static void set_at(struct weir_config *conf, size_t offset, uint32_t v)
+{
+    memcpy((char *)conf + offset, &v, sizeof v);
+}
+
+/* Gives the refused option the value that would do. false: it is none of those that have a least. */
+static bool raise(struct weir_config *conf, const struct weir_plan *plan)
+{
+    if (plan->would > UINT32_MAX) return false;
+    if (plan->option == first_count) {
+        conf->zclass[0].count = (uint32_t)plan->would;
+        return true;
+    }
+    if (plan->option == last_count) {
+        conf->zclass[conf->zclasses - 1].count = (uint32_t)plan->would;
+        return true;
+    }
+    for (size_t i = 0; i < sizeof least_of / sizeof least_of[0]; i++) {
+        const struct range *r = range_at(least_of[i]);
+        if (plan->option != r->name || value_at(conf, r->offset) >= plan->would) continue;
+        set_at(conf, r->offset, (uint32_t)plan->would);
+        return true;
+    }
+    return false;
+}
+
+int weir_plan_least(const struct weir_config *wish, struct weir_config *out, struct weir_plan *plan)
+{
+    *out = *wish;
+    for (size_t i = 0; i < sizeof least_of / sizeof least_of[0]; i++)
+        set_at(out, least_of[i], range_at(least_of[i])->min);
+    for (uint32_t i = 0; i < out->zclasses && i < WEIR_ZCLASSES_MAX; i++)
+        out->zclass[i].count = 1;
+    int r;
+    while ((r = weir_plan(out, plan)) != 0 && raise(out, plan)) {
+    }
+    return r;
 }

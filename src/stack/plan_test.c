@@ -521,6 +521,84 @@ static void random_nonsense(void **state)
     }
 }
 
+/* ---- the least ---- */
+
+/* One less of whatever weir_plan_least has chosen is refused, by name. */
+static unsigned each_is_needed(const struct weir_config *least)
+{
+    static const char *const names[] = {"pbufs",    "txrecs",        "pbufs_conn",  "txrecs_conn",
+                                        "ooo_conn", "neighbours",    "neigh_queue", "rx_burst",
+                                        "tx_burst", "app_hold_bytes"};
+    unsigned refused_by_name = 0;
+    struct weir_plan p;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        size_t k = 0;
+        while (strcmp(options[k].name, names[i]) != 0)
+            k++;
+        struct weir_config c = *least;
+        uint32_t v;
+        memcpy(&v, (char *)&c + options[k].at, sizeof v);
+        if (v == 0) continue;
+        set(&c, &options[k], v - 1);
+        assert_int_equal(weir_plan(&c, &p), WEIR_EPLAN);
+        assert_string_equal(p.option, names[i]);
+        assert_int_equal(p.would, v);
+        refused_by_name++;
+    }
+    for (unsigned i = 0; i < least->zclasses; i++) {
+        struct weir_config c = *least;
+        char name[32];
+        c.zclass[i].count--;
+        assert_int_equal(weir_plan(&c, &p), WEIR_EPLAN);
+        snprintf(name, sizeof name, "zclass[%u].count", i);
+        if (strcmp(p.option, name) != 0) {
+            assert_int_equal(i, least->zclasses - 1);
+            assert_string_equal(p.option, "zclass[last].count");
+        }
+        refused_by_name++;
+    }
+    return refused_by_name;
+}
+
+static void the_least_is_the_least(void **state)
+{
+    (void)state;
+    uint64_t seed = 5;
+    for (unsigned round = 0; round < 400; round++) {
+        struct weir_config wish = good_config(), least;
+        struct weir_plan p;
+        uint32_t x = (uint32_t)((seed = seed * 6364136223846793005u + 1442695040888963407u) >> 33);
+        wish.conns = 1 + x % 5000;
+        wish.rcvbuf_bytes = 2048 + (x >> 8) % 70000;
+        wish.zclasses = 1 + (x >> 16) % 4;
+        wish.zlayout = WEIR_ZLAYOUT_DENSE;
+        if (wish.zclasses == 1) wish.zclass[0].bytes = 2048;
+        wish.window = wish.zclasses == 2 ? (x >> 18) % 2 : 0;
+        assert_int_equal(weir_plan_least(&wish, &least, &p), 0);
+        assert_int_equal(least.conns, wish.conns);
+        assert_int_equal(least.rcvbuf_bytes, wish.rcvbuf_bytes);
+        assert_true(each_is_needed(&least) >= 8 + wish.zclasses);
+        struct weir_plan full;
+        if (weir_plan(&wish, &full) == 0) assert_true(p.total_bytes <= full.total_bytes);
+    }
+}
+
+static void what_the_least_cannot_mend_is_refused(void **state)
+{
+    (void)state;
+    struct weir_config wish = good_config(), least;
+    struct weir_plan p;
+    wish.rcvbuf_bytes = 1;
+    assert_int_equal(weir_plan_least(&wish, &least, &p), WEIR_EPLAN);
+    assert_string_equal(p.option, "rcvbuf_bytes");
+    wish = good_config();
+    wish.zclasses = 0;
+    assert_int_equal(weir_plan_least(&wish, &least, &p), WEIR_EPLAN);
+    wish = good_config();
+    wish.zclass[1].bytes = wish.zclass[0].bytes;
+    assert_int_equal(weir_plan_least(&wish, &least, &p), WEIR_EPLAN);
+}
+
 /* ---- weir_config_size ---- */
 
 static void sized(uint64_t mem)
@@ -585,6 +663,8 @@ int main(void)
         cmocka_unit_test(kinds_without_an_area),
         cmocka_unit_test(bad_areas),
         cmocka_unit_test(every_option_has_its_bounds),
+        cmocka_unit_test(the_least_is_the_least),
+        cmocka_unit_test(what_the_least_cannot_mend_is_refused),
         cmocka_unit_test(bounds_are_inclusive),
         cmocka_unit_test(options_that_do_not_go_together),
         cmocka_unit_test(classes_that_can_not_be),

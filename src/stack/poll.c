@@ -4,9 +4,11 @@
  * A pass costs a compare for each part that has nothing to do: with one short request and its answer, what is
  * not due is most of what a pass could look at.
  *
- * Sending first. Where traffic is sparse, a poll that follows one in which the instance slept finds no frame: what
- * the application did in between is sent at once, and the sleep, which a frame ends, is what looks at the devices.
- * That spares a call into the system for each request. Under load polls do not sleep, and each receives first.
+ * Sending first. Where little moves, a poll that follows one in which the instance slept finds no frame: what the
+ * application did in between is sent at once, and the sleep, which a frame ends, is what looks at the devices.
+ * For the same reason a poll that has slept asks for as many frames as came the last time: to ask for more would
+ * mostly be answered by none, and if there are more, the next sleep is none. A request costs three calls into the
+ * system so, instead of five. Under load polls do not sleep, and each receives first, a whole burst.
  *
  * The sleep. A giver pushes a zbuf on the list, then looks at `sleeping` and wakes; the owner sets
  * `sleeping`, then looks at the list once more. Both touch `sleeping` with a read-modify-write, so one of the
@@ -19,8 +21,9 @@
 
 #define TIMERS_A_PASS 256u
 #define NEVER         INT64_MAX
-#define ROOM_US       1000        /* until a device that had no room is asked again */
-#define SPARSE_US     5           /* a wait that took so long has waited for something */
+#define ROOM_US       1000 /* until a device that had no room is asked again */
+#define SPARSE_BYTES  8192 /* between two waits: more is bulk, whose frames come without being waited for */
+#define SPARSE_US     5    /* a wait that took so long has waited for something */
 #define SLEEP_MAX_US  86400000000 /* a day: the timing wheel must be told the time now and then */
 
 static void set_time(struct weir *w)
@@ -52,6 +55,17 @@ static void flush_all(struct weir *w)
         if (w->ip.ifc[i].txq.n > 0) weir_txq_flush(&w->ip.ifc[i].txq);
 }
 
+static uint64_t moved_bytes(const struct weir *w)
+{
+    return w->stats.rx_bytes_wire + w->stats.tx_bytes_wire;
+}
+
+/* Little has moved between the last two waits, the last was one, and a device will end the next. */
+static bool sparse(const struct weir *w)
+{
+    return w->waited && w->wakes && w->little && w->now_us - w->wait_us >= SPARSE_US;
+}
+
 static void look_at_memory(struct weir *w)
 {
     (void)weir_press_update(&w->tcp.mem.press, &w->z, &w->tcp.mem.pbufs);
@@ -64,13 +78,14 @@ static void pass(struct weir *w, bool receives)
     if (weir_tcp_blocked(&w->tcp)) weir_tcp_unblock(&w->tcp); /* before those that this burst makes dirty */
     if (receives) {
         w->more = false;
+        w->asked = w->got && sparse(w) ? w->got : w->conf.rx_burst;
         look_at_memory(w);
         weir_rx_all(w);
     }
     if (!weir_tcp_timers_quiet(&w->tcp)) weir_tcp_timers(&w->tcp, TIMERS_A_PASS);
     neighbours(w);
     look_at_memory(w); /* before windows are told */
-    if (!weir_tcp_ladder_idle(&w->tcp) && weir_tcp_ladder(&w->tcp)) w->more = true;
+    if (weir_tcp_ladder(&w->tcp)) w->more = true;
     if (w->tcp.dirty_first) weir_tcp_output_all(&w->tcp);
     flush_all(w);
     if (w->tcp.memwait_first) weir_tcp_memory(&w->tcp);
@@ -80,7 +95,7 @@ static int collect(struct weir *w, struct weir_event *ev, int n)
 {
     int k = 0;
     if (n > 0 && w->zwait && weir_memory_event(w, ev)) k = 1;
-    if (n > k && weir_pressure_event(w, ev + k)) k++;
+    if (n > k && w->tcp.ladder.rung != w->tcp.ladder.told && weir_pressure_event(w, ev + k)) k++;
     return n > k && weir_tcp_has_events(&w->tcp) ? k + weir_tcp_events(&w->tcp, ev + k, n - k) : k;
 }
 
@@ -169,6 +184,8 @@ static void sleep_until(struct weir *w, int64_t until)
         w->stats.waits++;
         w->waited = true;
         w->wait_us = (uint64_t)now;
+        w->little = moved_bytes(w) - w->moved < SPARSE_BYTES;
+        w->moved = moved_bytes(w);
         w->plat->wait(w->plat->ctx, until - now < SLEEP_MAX_US ? until - now : SLEEP_MAX_US);
     }
     atomic_store_explicit(&w->sleeping, 0, memory_order_relaxed);
@@ -184,9 +201,9 @@ static bool was_woken(struct weir *w)
 /* Whether this poll need not receive before it sleeps. */
 static bool sends_first(struct weir *w, int64_t timeout_us)
 {
-    bool sparse = w->waited && w->now_us - w->wait_us >= SPARSE_US;
+    bool first = sparse(w) && !w->more && timeout_us != 0;
     w->waited = false;
-    return sparse && w->wakes && !w->more && timeout_us != 0;
+    return first;
 }
 
 int weir_poll(struct weir *w, struct weir_event *ev, int n, int64_t timeout_us)

@@ -134,7 +134,7 @@ int weir_stack_check(const struct weir *w)
         const struct weir_recvq *q = &w->tcp.conn[i].rq;
         if (w->tcp.conn[i].id) pinned += (uint64_t)q->seg_bytes + q->ooo_seg_bytes + q->lent_seg_bytes;
     }
-    if (pinned != w->tcp.mem.strict.pinned_bytes) return 6;
+    if (pinned != w->tcp.mem.strict.pinned_bytes) return 20;
     struct tally t = {.z = &w->z};
     weir_refs_walk(w, count_ref, &t);
     uint64_t stk = 0;
@@ -146,5 +146,5 @@ int weir_stack_check(const struct weir *w)
     uint64_t known = t.refs + w->z.posted;
     if (t.broken || (async ? stk < known : stk != known)) return 5;
     int tables = weir_tcp_check(&w->tcp);
-    return tables ? 6 + tables : 0;
+    return tables ? 5 + tables : 0;
 }

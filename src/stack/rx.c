@@ -127,8 +127,8 @@ static bool too_large(const struct weir *w, const struct weir_zhead *h)
     return c < &w->z.cls[h->cls] && c->free > c->floor[WEIR_TAKE_POST];
 }
 
-/* After the stages: was the buffer kept? Then it is replaced by what the device asked for, whatever class it got
- * then. */
+/* After the stages: was the buffer kept? Then it is replaced by what the device asked for, whatever class it
+ * got then. */
 static void settle(struct weir *w, struct weir_ifc *ifc, struct weir_zhead *h)
 {
     if (h->stk == 1 && h->app == 0 && !too_large(w, h)) {
@@ -142,7 +142,7 @@ static void settle(struct weir *w, struct weir_ifc *ifc, struct weir_zhead *h)
 
 static void burst(struct weir *w, struct weir_ifc *ifc)
 {
-    unsigned n = ifc->dev->ops->rx_burst(ifc->dev, w->rx, w->conf.rx_burst);
+    unsigned n = ifc->dev->ops->rx_burst(ifc->dev, w->rx, w->asked);
     for (unsigned i = 0; i < n; i++) {
         const struct weir_frame *f = &w->rx[i];
         struct weir_zhead *h = f->n_pieces > 0 ? weir_zpool_head(&w->z, f->pieces[0].addr) : NULL;
@@ -153,6 +153,7 @@ static void burst(struct weir *w, struct weir_ifc *ifc)
     }
     if (ifc->dev->ops->rx_want(ifc->dev)) (void)weir_rx_fill(w, ifc);
     if (n == w->conf.rx_burst) w->more = true;
+    if (n > 0) w->got = n;
 }
 
 void weir_rx_all(struct weir *w)

@@ -44,7 +44,11 @@ struct weir {
     bool more;      /* a device had more to give than one burst */
     bool wakes;     /* every device is synchronous and ends the sleep when it has something to give */
     bool waited;    /* since wait_us, in the last poll */
+    bool little;    /* less than SPARSE_BYTES had moved since the wait before it */
     uint64_t wait_us;
+    uint64_t moved; /* bytes on the wire, both ways, until then */
+    uint32_t got;   /* frames of the last pass that found any, at most conf.rx_burst */
+    uint32_t asked; /* frames that this pass asks a device for */
     _Atomic uint32_t
         sleeping;           /* set before the last look at the list of given zbufs, cleared after the sleep */
     _Atomic uint32_t woken; /* weir_wake was called */
@@ -77,8 +81,8 @@ typedef void (*weir_ref_fn)(void *ctx, enum weir_owner, const uint8_t *addr, uin
 /* Every reference of the stack but those that devices hold (POSTED, TXDEV), one call each. */
 void weir_refs_walk(const struct weir *, weir_ref_fn, void *ctx);
 /* For tests and debug builds: 0, or the number of a broken invariant of the whole instance:
- * 1 the pool, 2 a send queue, 3 a record list, 4 a receive queue, 5 counts and owners disagree, 6
- * strict.pinned_bytes, from 7 weir_tcp_check's. Cost: everything. */
+ * 1 the pool, 2 a send queue, 3 a record list, 4 a receive queue, 5 counts and owners disagree, from 6
+ * weir_tcp_check's, 20 strict.pinned_bytes. Cost: everything. */
 int weir_stack_check(const struct weir *);
 
 #endif

@@ -194,7 +194,8 @@ static void nothing_promised_is_dropped(void **state)
                 while (n_held > 10)
                     assert_int_equal(weir_zfree(b[0].w, held[--n_held].base), 0);
             struct weir_iov back; /* what is passed on comes to the peers, who throw it away, but seldom */
-            if (round % 4000 > 3500 && weir_read(a[i].w, a[i].id, &back, 1) == 1) assert_int_equal(weir_zfree(a[i].w, back.base), 0);
+            if (round % 4000 > 3500 && weir_read(a[i].w, a[i].id, &back, 1) == 1)
+                assert_int_equal(weir_zfree(a[i].w, back.base), 0);
             (void)simnet_step(net, net->sim.now_us + 300);
             assert_true(weir_strict_ok(&net->w[1]->tcp.mem.strict, &net->w[1]->z, 0));
         }

@@ -6,8 +6,8 @@
  *
  *     rung at the visit    done to the connection
  *     OOO and above        its data out of order is dropped
- *     COPY and above       small slices in its queues leave the large segments that they pin; its progress is
- * noted any                  if its window was cut and may be larger now, the peer is told
+ *     COPY and above       small slices in its queues leave the large segments that they pin
+ *     any                  if its window was cut and may be larger now, the peer is told
  *
  * A round visits every cell once. One begins when the rung changes, when windows may be a good deal larger,
  * and after AGAIN_MS at COPY and above, since segments become movable when devices and the application let
@@ -109,12 +109,6 @@ static void last_resort(struct weir_tcp *t)
     weir_conn_abort(t, c, WEIR_ENOMEM);
 }
 
-bool weir_tcp_ladder_next(const struct weir_tcp *t, uint32_t *when_ms)
-{
-    *when_ms = t->ladder.last_ms + t->conf->reset_after_ms;
-    return t->ladder.rung == WEIR_RUNGS - 1 && t->conf->reset_after_ms != 0;
-}
-
 bool weir_tcp_ladder_due(const struct weir_tcp *t)
 {
     const struct weir_ladder *l = &t->ladder;
@@ -122,10 +116,9 @@ bool weir_tcp_ladder_due(const struct weir_tcp *t)
     return l->left > 0 || t->mem.press.rung != l->rung || t->mem.press.share >= l->share + SHARE_STEP;
 }
 
-bool weir_tcp_ladder(struct weir_tcp *t)
+bool weir_tcp_ladder_pass(struct weir_tcp *t)
 {
     struct weir_ladder *l = &t->ladder;
-    if (weir_tcp_ladder_idle(t)) return false;
     if (round_due(t)) begin_round(t);
     l->share = (uint16_t)weir_min_u32(l->share, t->mem.press.share);
     sweep(t);

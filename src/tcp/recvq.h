@@ -59,8 +59,9 @@ enum weir_recvq_result weir_recvq_insert(struct weir_recvq *, struct weir_pktmem
                                          uint32_t seq, const struct weir_piece *pieces, unsigned n_pieces,
                                          uint32_t n);
 
-/* weir_recvq_insert's plain case inline: an empty queue takes n bytes that lie together in the zbuf h, in order, by
- * reference. The caller moves rcv_nxt on. false: it can't, or there is more to think about; nothing changed.
+/* weir_recvq_insert's plain case inline: an empty queue takes n bytes that lie together in the zbuf h, in
+ * order, by reference. The caller moves rcv_nxt on. false: it can't, or there is more to think about; nothing
+ * changed.
  */
 static inline bool weir_recvq_alone(struct weir_recvq *q, struct weir_pktmem *m, struct weir_zhead *h,
                                     uint8_t *addr, uint32_t n, uint32_t seq)

@@ -3,13 +3,13 @@
  * Theory of operation. The queue is a singly linked list of descriptors that tile [una, end). Bytes enter at
  * the tail, leave at the head, and are looked at from a cursor in between; nothing ever looks backwards.
  *
- *     write      the tail grows iff the new bytes lie right behind its last one and both have the same head.
- * The address alone doesn't tell: in the dense layout the next segment begins where this one ends. A growing
- * tail needs neither a descriptor nor a reference, so it can't fail. output     slice() starts at the cursor,
- * at the tail, or at the head, whichever is nearest before seq, and leaves the cursor on the last descriptor
- * that it used: bulk output costs its pieces. ack        descriptors go from the head; the one that una cuts
- * is trimmed in front. Its end stays where it is, so trimming never makes two neighbours into one, and a
- * trimmed tail still grows.
+ *     write    The tail grows iff the new bytes lie right behind its last one and both have the same head. The
+ *              address alone doesn't tell: in the dense layout the next segment begins where this one ends. A
+ *              growing tail needs neither a descriptor nor a reference, so it can't fail.
+ *     output   slice() starts at the cursor, at the tail, or at the head, whichever is nearest before seq, and
+ *              leaves the cursor on the last descriptor that it used: bulk output costs its pieces.
+ *     ack      Descriptors go from the head; the one that una cuts is trimmed in front. Its end stays where it
+ *              is, so trimming never makes two neighbours into one, and a trimmed tail still grows.
  *
  *     cur = 0 or a descriptor of the queue; when the ack takes it, the head takes its place.
  *

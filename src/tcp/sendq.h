@@ -42,10 +42,10 @@ struct weir_warm {
 
 void weir_sendq_init(struct weir_sendq *, uint32_t seq, uint16_t max);
 
-/* Queues n > 0 bytes at addr, which lie in the live zbuf of this head, by reference. Returns n, or WEIR_ENOMEM (no
- * descriptor, or the zbuf's count is at its limit), WEIR_EAGAIN (the limit of descriptors), WEIR_EPIPE
- * (closed); nothing is queued then. The caller bounds end - una (below 2^31) and counts the bytes. Constant
- * time. */
+/* Queues n > 0 bytes at addr, which lie in the live zbuf of this head, by reference. Returns n, or
+ * WEIR_ENOMEM (no descriptor, or the zbuf's count is at its limit), WEIR_EAGAIN (the limit of descriptors),
+ * WEIR_EPIPE (closed); nothing is queued then. The caller bounds end - una (below 2^31) and counts the bytes.
+ * Constant time. */
 ptrdiff_t weir_sendq_ref_in(struct weir_sendq *, struct weir_pktmem *, struct weir_zhead *, uint8_t *addr,
                             uint32_t n);
 /* The same, where the zbuf's head is not known. */

@@ -132,8 +132,8 @@ static inline void weir_tcp_ack_now(struct weir_tcp *t, struct weir_conn *c)
     c->flags |= WEIR_C_ACK_NOW;
     weir_conn_dirty(t, c);
 }
-/* Payload was taken in: acknowledges it now or later (RFC 5681 4.2): at least every second full segment; at once
- * when something is out of order or fills a hole. */
+/* Payload was taken in: acknowledges it now or later (RFC 5681 4.2): at least every second full segment; at
+ * once when something is out of order or fills a hole. */
 static inline void weir_tcp_choose_ack(struct weir_tcp *t, struct weir_conn *c, uint32_t delivered,
                                        bool disorder)
 {
@@ -201,16 +201,25 @@ static inline uint64_t weir_tcp_strict_pbufs(const struct weir_config *conf)
 /* ---- ladder.c: memory is short ---- */
 /* One pass's share of what the ladder's rung demands of what is held already. Returns whether more is left to
  * do at once. */
-bool weir_tcp_ladder(struct weir_tcp *);
+bool weir_tcp_ladder_pass(struct weir_tcp *);
 /* Memory is not short, and was not when it was looked at last. */
 static inline bool weir_tcp_ladder_idle(const struct weir_tcp *t)
 {
     return (t->mem.press.rung | t->ladder.rung | t->ladder.left) == 0;
 }
+static inline bool weir_tcp_ladder(struct weir_tcp *t)
+{
+    return !weir_tcp_ladder_idle(t) && weir_tcp_ladder_pass(t);
+}
 /* Whether the ladder has something to do at once: memory came or went since its last pass. */
 bool weir_tcp_ladder_due(const struct weir_tcp *);
 /* Milliseconds at which the last rung resets somebody; false: not on it, or never. */
-bool weir_tcp_ladder_next(const struct weir_tcp *, uint32_t *when_ms);
+static inline bool weir_tcp_ladder_next(const struct weir_tcp *t, uint32_t *when_ms)
+{
+    if (t->ladder.rung != WEIR_RUNGS - 1 || t->conf->reset_after_ms == 0) return false;
+    *when_ms = t->ladder.last_ms + t->conf->reset_after_ms;
+    return true;
+}
 
 /* ---- tcp_timer.c ---- */
 /* Runs at most budget expired timers. */

@@ -68,7 +68,7 @@ static void note_passed(struct weir_tcp *t, struct weir_zhead *h)
 
 ptrdiff_t weir_tcp_write(struct weir_tcp *t, weir_id id, const void *data, size_t len)
 {
-    struct weir_zhead *head;
+    struct weir_zhead *head = NULL;
     if (weir_listener_by_id(t, id)) return WEIR_EISLISTEN;
     struct weir_conn *c = weir_conn_by_id(t, id);
     if (!c) return WEIR_ESTALE;

@@ -192,8 +192,9 @@ static void maybe_persist(struct weir_tcp *t, struct weir_conn *c)
     if (!corked) weir_tcp_persist_start(t, c);
 }
 
-/* The usual debt of a connection on which nothing is amiss: all that was written, and it fits one segment. false:
- * the whole of weir_tcp_output has to look. What is left to do after this is what it would find: nothing. */
+/* The usual debt of a connection on which nothing is amiss: all that was written, and it fits one segment.
+ * false: the whole of weir_tcp_output has to look. What is left to do after this is what it would find:
+ * nothing. */
 static bool send_all(struct weir_tcp *t, struct weir_conn *c)
 {
     const uint32_t special = WEIR_C_FORCE | WEIR_C_CORK;

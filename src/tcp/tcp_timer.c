@@ -1,9 +1,10 @@
 /* tcp_timer.c: what happens when time passes. Three deadlines a connection, one wheel entry that stands at or
  * before the nearest: moving a deadline later only stores it, and an entry that fires early is set again.
  *
- *     rexmt_ms   TIMING      retransmission (RFC 6298), or with PERSIST the zero-window probe (RFC
- * 9293 3.8.6.1) delack_ms  ACK_LATER   the acknowledgement that was put off (RFC 9293 3.8.6.3) keep_ms
- * KEEPING     by state: keep-alive (3.8.4), FIN-WAIT-2 of a connection that was given up, TIME-WAIT */
+ *     rexmt_ms   TIMING      retransmission (RFC 6298), or with PERSIST the zero-window probe (RFC 9293 3.8.6.1)
+ *     delack_ms  ACK_LATER   the acknowledgement that was put off (RFC 9293 3.8.6.3)
+ *     keep_ms    KEEPING     by state: keep-alive (3.8.4), FIN-WAIT-2 of a connection that was given up,
+ *                            TIME-WAIT */
 #include "tcp/tcp.h"
 
 #include "base/bits.h"

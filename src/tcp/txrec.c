@@ -12,8 +12,8 @@
  * a cut finds no record, the whole one is changed; the caller is told by what is returned. `times` of joined
  * records is the larger one, so it is a bound, and RESENT is set iff it is more than 1.
  *
- *     pipe = sum (end - seq) with neither LOST nor SACKED      lost = sum (end - seq) with LOST and not
- * SACKED
+ *     pipe = sum (end - seq) with neither LOST nor SACKED
+ *     lost = sum (end - seq) with LOST and not SACKED
  *
  * Records are shared, but for one a list (m->txlists of them): a few connections whose peers fell silent hold
  * theirs until they are given up, and nobody else could open or send meanwhile.
