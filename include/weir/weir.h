@@ -197,7 +197,8 @@ void weir_stats(const struct weir *, struct weir_stats *);
 int weir_listen(struct weir *, const struct weir_addr *, const struct weir_opts *, weir_id *id);
 
 /* Begins to open a connection; WEIR_EV_OPEN or WEIR_EV_ERROR follows. The local port is chosen by RFC 6056.
- * 0 and *id, or WEIR_EINVAL, WEIR_ENETUNREACH, WEIR_EADDRNOTAVAIL (no port left), WEIR_EMFILE. */
+ * 0 and *id, or WEIR_EINVAL, WEIR_ENETUNREACH, WEIR_EADDRNOTAVAIL (no port left), WEIR_EMFILE, and with strict
+ * windows WEIR_ENOMEM: what was lent by connections that are gone is still held. */
 int weir_connect(struct weir *, const struct weir_addr *, const struct weir_opts *, weir_id *id);
 
 /* The next established connection of a listener. 0 and *id, peer (may be NULL), or WEIR_EAGAIN, WEIR_ESTALE.

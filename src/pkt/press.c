@@ -12,7 +12,7 @@ void weir_press_levels(struct weir_press_levels *l, uint32_t inorder, uint32_t c
                                               [WEIR_RUNG_COPY] = copy + (app - copy) / 2,
                                               [WEIR_RUNG_REFUSE] = inorder + (copy - inorder) / 2},
                                     .bottom = inorder};
-    l->leave[WEIR_RUNG_WINDOWS] = ooo + above * 3 / 8;
+    l->leave[WEIR_RUNG_WINDOWS] = ooo + (uint32_t)((uint64_t)above * 3 / 8);
     l->leave[WEIR_RUNG_OOO] = ooo + above / 8;
     /* An application that holds all it may must not keep the last two rungs. */
     l->leave[WEIR_RUNG_COPY] = weir_max_u32(l->enter[WEIR_RUNG_COPY], app ? app - 1 : 0);

@@ -35,6 +35,17 @@ static void levels_fall_from_rung_to_rung(void **state)
     }
 }
 
+/* The amounts are in units of 64 bytes: as many as fit. */
+static void levels_of_the_largest_pool(void **state)
+{
+    (void)state;
+    struct weir_press_levels l;
+    weir_press_levels(&l, 0, UINT32_MAX / 16, UINT32_MAX / 8, UINT32_MAX / 4, UINT32_MAX);
+    for (int r = WEIR_RUNG_WINDOWS; r < WEIR_RUNGS; r++)
+        assert_true(l.enter[r] <= l.leave[r]);
+    assert_true(l.leave[WEIR_RUNG_WINDOWS] > l.leave[WEIR_RUNG_OOO]);
+}
+
 /* ---- a pool ---- */
 
 #define SEGMENTS 257u /* one is posted */
@@ -227,9 +238,13 @@ static void only_what_devices_ask_for_counts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(levels_fall_from_rung_to_rung),    BENCH_TEST(each_rung_has_its_level),
-        BENCH_TEST(a_level_that_swings_changes_nothing),    BENCH_TEST(posted_segments_are_nobodys_need),
-        BENCH_TEST(windows_shrink_with_what_is_left),       BENCH_TEST(descriptors_count_as_well),
+        cmocka_unit_test(levels_fall_from_rung_to_rung),
+        cmocka_unit_test(levels_of_the_largest_pool),
+        BENCH_TEST(each_rung_has_its_level),
+        BENCH_TEST(a_level_that_swings_changes_nothing),
+        BENCH_TEST(posted_segments_are_nobodys_need),
+        BENCH_TEST(windows_shrink_with_what_is_left),
+        BENCH_TEST(descriptors_count_as_well),
         cmocka_unit_test(only_what_devices_ask_for_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

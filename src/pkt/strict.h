@@ -9,6 +9,9 @@
  * something else asks first. Segments that were lent and are written on (passed) are pinned by a send queue when
  * the application lets go of them, and then its connection may claim others for them: they count as gone at once.
  *
+ * What is lent outlives its connection, and is counted no more then: for so long no connection is opened in its
+ * place (syn.c), so that those that are open can still receive all that they were promised.
+ *
  * Strict windows want one class of segments beside the header blocks, so that bytes are all alike. */
 #ifndef WEIR_STRICT_H
 #define WEIR_STRICT_H

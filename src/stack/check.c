@@ -116,13 +116,20 @@ static uint64_t missing_bytes(const struct weir_config *conf)
     return have < need ? (need - have + last->bytes - 1) / last->bytes : 0;
 }
 
+/* zcarve.c refuses an empty class by its name. */
+static bool any_empty(const struct weir_config *conf)
+{
+    for (uint32_t i = 0; i < conf->zclasses; i++)
+        if (conf->zclass[i].count == 0) return true;
+    return false;
+}
+
 /* The largest class must take a received frame's worth: TCP needs a full segment in few pieces. */
 static bool check_zbufs(const struct weir_config *conf, struct weir_plan *plan)
 {
     if (conf->zclasses == 0 || conf->zclasses > WEIR_ZCLASSES_MAX)
         return refuse(plan, "zclasses", conf->zclasses, "outside 1 to 8", 4);
-    for (uint32_t i = 0; i < conf->zclasses; i++)
-        if (conf->zclass[i].count == 0) return true; /* zcarve.c refuses it by its name */
+    if (any_empty(conf)) return true;
     uint64_t headers = conf->zclass[0].count;
     uint64_t need = 2ull * conf->tx_burst;
     if (headers < need)
@@ -170,7 +177,7 @@ static uint64_t strict_pbufs(const struct weir_config *conf)
 static bool check_strict(const struct weir_config *conf, struct weir_plan *plan)
 {
     const struct weir_zclass *last = &conf->zclass[conf->zclasses - 1];
-    if (conf->window != WEIR_WINDOW_STRICT) return true;
+    if (conf->window != WEIR_WINDOW_STRICT || any_empty(conf)) return true;
     if (conf->zclasses != 2)
         return refuse(plan, "zclasses", conf->zclasses,
                       "but strict windows want header blocks and one class to receive into", 2);

@@ -197,6 +197,40 @@ static void slices_leave_large_segments(void **state)
     finish(LINKS);
 }
 
+/* Also those of connections that are over and whose last bytes nobody has read yet. */
+static void slices_of_the_closed_leave_as_well(void **state)
+{
+    (void)state;
+    open_net(0);
+    join_all(LINKS);
+    for (unsigned i = 0; i < 4; i++) {
+        write_some(i, 100);
+        steps(SECOND_US);
+        assert_int_equal(weir_shutdown(a[i].w, a[i].id), 0);
+        steps(SECOND_US);
+        assert_int_equal(weir_shutdown(b[i].w, b[i].id), 0);
+    }
+    steps(SECOND_US);
+    assert_int_equal(simend_info(&b[0]).state, WEIR_TCP_CLOSED);
+    assert_int_equal(simend_info(&b[0]).readable_bytes, 100);
+    take_all(1900);
+    for (unsigned i = 4; i < LINKS && rung() < WEIR_RUNG_COPY; i++) {
+        write_some(i, 5 * 1448);
+        steps(SECOND_US);
+    }
+    assert_true(rung() >= WEIR_RUNG_COPY);
+    steps(SECOND_US);
+    assert_true(simnet_stats(net, 1).slices_copied >= 100);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_true(read_piece(i));
+        assert_int_equal(b[i].in.done, 100);
+        simend_close(&a[i]);
+        simend_close(&b[i]);
+        b[i].id = 0;
+    }
+    finish(LINKS);
+}
+
 /* The application has all it may, and the rest is unread. */
 static void to_the_bottom(unsigned links)
 {
@@ -352,6 +386,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(windows_are_cut_and_opened_again),
         cmocka_unit_test(slices_leave_large_segments),
+        cmocka_unit_test(slices_of_the_closed_leave_as_well),
         cmocka_unit_test(new_connections_are_refused_until_memory_is_back),
         cmocka_unit_test(events_tell_the_way),
         cmocka_unit_test(nobody_is_reset_unless_asked),

@@ -468,6 +468,22 @@ static void options_that_do_not_go_together(void **state)
     refused(c, "zclass[last].bytes");
 }
 
+/* What strict windows ask is asked only of classes that can be. */
+static void strict_windows_of_classes_that_can_not_be(void **state)
+{
+    (void)state;
+    static const struct weir_zclass bad[] = {{0, 0}, {0, 1}, {2048, 0}, {16, 0}};
+    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct weir_config c = good_config();
+        struct weir_plan p;
+        c.window = WEIR_WINDOW_STRICT;
+        c.zclasses = 2;
+        c.zclass[1] = bad[i];
+        assert_int_equal(weir_plan(&c, &p), WEIR_EPLAN);
+        assert_int_equal(strncmp(p.option, "zclass[", 7), 0);
+    }
+}
+
 static void classes_that_can_not_be(void **state)
 {
     (void)state;
@@ -667,6 +683,7 @@ int main(void)
         cmocka_unit_test(what_the_least_cannot_mend_is_refused),
         cmocka_unit_test(bounds_are_inclusive),
         cmocka_unit_test(options_that_do_not_go_together),
+        cmocka_unit_test(strict_windows_of_classes_that_can_not_be),
         cmocka_unit_test(classes_that_can_not_be),
         cmocka_unit_test(random_nonsense),
         cmocka_unit_test(sizes_are_used_well),

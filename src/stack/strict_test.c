@@ -248,6 +248,52 @@ static void what_is_passed_on_leaves_the_promise(void **state)
     finish();
 }
 
+/* What is lent outlives its connection: nobody gets its place before there is memory for what that would be
+ * promised. Peers come, leave a few tiny segments in the application's hands and go. */
+static void lent_pieces_of_the_dead_leave_the_promise(void **state)
+{
+    (void)state;
+    static const struct weir_opts nodelay = {.nodelay = 1};
+    struct weir_iov held[512];
+    unsigned n = 0, came = 0;
+    struct weir_addr to;
+    open_net(WEIR_ZLAYOUT_DENSE, WEIR_WINDOW_STRICT);
+    simend_close(&a[0]);
+    simend_close(&b[0]);
+    simnet_run(net, MINUTE);
+    simnet_addr(&to, 1, SIMNET_PORT);
+    weir_id from, at;
+    for (unsigned i = 0; i < 40; i++) {
+        assert_int_equal(weir_connect(net->w[0], &to, &nodelay, &from), 0);
+        simnet_run(net, 10000);
+        if (weir_accept(net->w[1], net->listener[1], &at, NULL) == 0) {
+            came++;
+            for (unsigned k = 0; k < 5 && n < 512; k++) {
+                (void)weir_write(net->w[0], from, "tiny", 4);
+                simnet_run(net, 10000);
+                if (weir_read(net->w[1], at, &held[n], 1) == 1) n++;
+            }
+            assert_int_equal(weir_close(net->w[1], at, WEIR_CLOSE_ABORT), 0);
+            simnet_run(net, 10000);
+        }
+        assert_int_equal(weir_close(net->w[0], from, WEIR_CLOSE_ABORT), 0);
+        simnet_run(net, 10000);
+    }
+    for (unsigned i = 1; i < LINKS; i++)
+        for (unsigned k = 0; k < 2; k++) {
+            write_some(i, 1448);
+            simnet_run(net, 10000);
+        }
+    assert_int_equal(dropped(), 0);
+    assert_in_range(came, 1, 39);
+    while (n > 0)
+        assert_int_equal(weir_zfree(net->w[1], held[--n].base), 0);
+    simnet_join(net, 0, &nodelay, &a[0], &b[0]);
+    simend_plan(&a[0], &b[0], 1, 0, 0);
+    a[0].out.total = b[0].in.total = 1 << 30;
+    finish();
+}
+
 static void larger_buffers_than_planned_are_refused(void **state)
 {
     (void)state;
@@ -293,6 +339,7 @@ int main(void)
         cmocka_unit_test(shared_windows_promise_more),
         cmocka_unit_test(nothing_promised_is_dropped),
         cmocka_unit_test(what_is_passed_on_leaves_the_promise),
+        cmocka_unit_test(lent_pieces_of_the_dead_leave_the_promise),
         cmocka_unit_test(larger_buffers_than_planned_are_refused),
         cmocka_unit_test(the_plan_refuses_what_could_not_be_kept),
     };

@@ -46,6 +46,12 @@ static void visit(struct weir_tcp *t, struct weir_conn *c, uint64_t copied_max)
     if (c->flags & WEIR_C_CUT) weir_tcp_maybe_update(t, c);
 }
 
+/* Also one that is over, while the application has not read the last of it. */
+static bool holds(const struct weir_conn *c)
+{
+    return c->id && (weir_tcp_synchronised(c) || c->rq.n > 0);
+}
+
 static void sweep(struct weir_tcp *t)
 {
     struct weir_ladder *l = &t->ladder;
@@ -53,7 +59,7 @@ static void sweep(struct weir_tcp *t)
     for (unsigned i = 0; i < SWEEP_CONNS && l->left > 0; i++, l->left--) {
         if (l->at >= t->fresh_conn) l->at = 0;
         struct weir_conn *c = &t->conn[l->at++];
-        if (c->id && weir_tcp_synchronised(c)) visit(t, c, copied_max);
+        if (holds(c)) visit(t, c, copied_max);
     }
 }
 
@@ -90,7 +96,8 @@ static struct weir_conn *most_stuck(struct weir_tcp *t)
     struct weir_conn *most = NULL;
     for (uint32_t i = 0; i < t->fresh_conn; i++) {
         struct weir_conn *c = &t->conn[i];
-        if (!c->id || !weir_tcp_synchronised(c) || pinned(c) == 0) continue;
+        if (!holds(c) || pinned(c) == 0) continue;
+        note_progress(t, c); /* the sweep may not have come to it since */
         if (t->now_ms - c->progress_ms < t->conf->reset_after_ms / 2) continue;
         if (most == NULL || pinned(c) > pinned(most)) most = c;
     }

@@ -211,7 +211,9 @@ static uint32_t append(struct weir_recvq *q, struct weir_pktmem *m, struct arriv
     if (number == 0) {
         packed = pack(q, m, a, n);
         if (packed > 0) return packed;
-        if (weir_recvq_drop_ooo(q, m) > 0) number = keep(q, m, a, n, WEIR_OWNER_RECVQ, why);
+        uint32_t dropped = weir_recvq_drop_ooo(q, m);
+        m->stats->ooo_dropped += dropped;
+        if (dropped > 0) number = keep(q, m, a, n, WEIR_OWNER_RECVQ, why);
     }
     if (number == 0) return 0;
     link_last(q, m, number);

@@ -203,6 +203,7 @@ static void in_order_goes_first(void **state)
                      WEIR_RECVQ_KEPT); /* 48 fit behind, the rest needs the zbuf */
     assert_int_equal(b->mem.stats.rx_bytes_copied, 548);
     assert_int_equal(b->q.n_ooo, 0);
+    assert_int_equal(b->mem.stats.ooo_dropped, 4500);
     assert_int_equal(got(b), 3000);
     read_all(b, 0);
 }

@@ -93,10 +93,13 @@ static bool half_open_full(const struct weir_tcp *t, const struct weir_listener 
     return l->half_open >= weir_min_u32(l->backlog, (t->n_conn + 1) / 2);
 }
 
-/* The ladder's last rung: who asks again later may find room. */
+/* The ladder's last rung, or with strict windows no memory for what one more would be promised: what was lent by
+ * connections that are gone is still held. Who asks again later may find room. */
 static bool short_of_memory(struct weir_tcp *t)
 {
-    if (t->mem.press.rung < WEIR_RUNG_REFUSE || t->conf->window == WEIR_WINDOW_STRICT) return false;
+    bool strict = t->conf->window == WEIR_WINDOW_STRICT;
+    if (strict ? weir_strict_ok(&t->mem.strict, t->mem.z, 0) : t->mem.press.rung < WEIR_RUNG_REFUSE)
+        return false;
     (void)drop(t, WEIR_DROP_TCP_REFUSED);
     return true;
 }

@@ -106,10 +106,12 @@ bool weir_tcp_ack_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *
 void weir_tcp_ack_rtt(struct weir_tcp *, struct weir_conn *, const struct weir_txack *, uint32_t tsecr);
 /* Nothing is out any more. */
 void weir_tcp_all_acked(struct weir_tcp *, struct weir_conn *);
-/* Whether a segment is as new as the one that told the window last (RFC 9293 3.10.7.4). */
+/* Whether a segment is as new as the one that told the window last. RFC 9293 3.10.7.4 looks at the sequence
+ * number first; but what a peer sends again, or from an edge that was taken back (window.c), has an old one
+ * and tells of now. Acknowledgements never go back. */
 static inline bool weir_tcp_tells_window(const struct weir_conn *c, uint32_t seq, uint32_t ack)
 {
-    return weir_seq_lt(c->snd_wl1, seq) || (c->snd_wl1 == seq && weir_seq_leq(c->snd_wl2, ack));
+    return weir_seq_lt(c->snd_wl2, ack) || (c->snd_wl2 == ack && weir_seq_leq(c->snd_wl1, seq));
 }
 /* The neighbour is reached: what we sent was acknowledged. */
 static inline void weir_tcp_confirm(struct weir_tcp *t, const struct weir_conn *c)

@@ -60,6 +60,7 @@ int weir_tcp_connect(struct weir_tcp *t, uint32_t raddr, uint16_t rport, const s
         return WEIR_EINVAL;
     struct weir_ifc *ifc = weir_ip4_route(t->ip, raddr, &next_hop);
     if (!ifc) return WEIR_ENETUNREACH;
+    if (!weir_strict_ok(&t->mem.strict, t->mem.z, 0)) return WEIR_ENOMEM;
     uint16_t lport = weir_tcp_port(t, ifc->addr, raddr, rport);
     if (!lport) return WEIR_EADDRNOTAVAIL;
     struct weir_conn *c = weir_conn_new(t);

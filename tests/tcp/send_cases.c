@@ -34,6 +34,28 @@ CASE(shut_window_stops_and_an_update_goes_on)
     silent(5000);
 }
 
+/* A peer whose window was taken back sends from its edge again (window.c does): its numbers go back, while
+ * what it acknowledges says that it speaks later. */
+CASE(window_from_behind_is_believed_with_a_later_ack)
+{
+    START(.delack_off = true);
+    passive_open("<mss 1460>");
+    inject(". 1:1 ack 1 win 1460");
+    write_bytes(3000);
+    expect(". 1:1461 ack 1");
+    inject("P. 1001:1101 ack 1 win 1460");
+    expect(". 1461:1461 ack 1");
+    inject(". 1:1 ack 1461 win 1460");
+    expect(". 1461:2921 ack 1");
+    inject(". 1:1 ack 2921 win 0");
+    silent(100);
+    inject("P. 1:1001 ack 2921 win 1460");
+    read_bytes(1100);
+    drain();
+    abort_conn();
+    drain();
+}
+
 /* One byte beyond the window, or an old byte, or none: a probe is whatever makes the peer answer. */
 static bool is_probe(uint32_t una)
 {
@@ -546,6 +568,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(window_of_the_peer_is_kept),
         T(shut_window_stops_and_an_update_goes_on),
+        T(window_from_behind_is_believed_with_a_later_ack),
         T(shut_window_is_probed_with_backoff),
         T(unanswered_probes_give_up),
         T(probing_byte_that_the_peer_takes),
