@@ -37,7 +37,7 @@ static struct weir_outpkt packet(unsigned ifc, uint32_t l4_bytes, unsigned n_pie
 {
     struct weir_outpkt o = {.l4 = weir_ip4_block(&g.ip, &g.ip.ifc[ifc])};
     assert_non_null(o.l4);
-    memset(o.l4, 0x3c, l4_bytes);
+    if (o.l4) memset(o.l4, 0x3c, l4_bytes); /* an analyser does not know that the line above ends the test */
     o.l4_bytes = l4_bytes;
     o.piece = payload;
     o.n_pieces = n_pieces;
@@ -136,7 +136,7 @@ static void udp_never_sends_a_sum_of_zero(void **state)
 {
     (void)state;
     struct weir_outpkt o = packet(0, 8, 0, 0);
-    memset(o.l4, 0, 8);
+    if (o.l4) memset(o.l4, 0, 8);
     o.proto = WEIR_PROTO_UDP;
     o.csum = true;
     o.csum_field = 6;

@@ -11,10 +11,13 @@ static int outside(const struct weir *w, const void *data)
     return WEIR_EFOREIGN;
 }
 
-static int find(const struct weir *w, const void *data, struct weir_zhead **h)
+/* The head for an address among a live zbuf's bytes, or NULL and *err. */
+static struct weir_zhead *find(const struct weir *w, const void *data, int *err)
 {
-    int r = weir_zpool_find(&w->z, data, h);
-    return r == WEIR_EFOREIGN ? outside(w, data) : r;
+    struct weir_zhead *h = NULL;
+    *err = weir_zpool_find(&w->z, data, &h);
+    if (*err == WEIR_EFOREIGN) *err = outside(w, data);
+    return h;
 }
 
 void *weir_zalloc(struct weir *w, size_t len)
@@ -94,9 +97,9 @@ static int release(struct weir *w, struct weir_zhead *h, uint32_t n)
 
 int weir_zfree(struct weir *w, const void *data)
 {
-    struct weir_zhead *h;
-    int r = find(w, data, &h);
-    if (r < 0) return r;
+    int r;
+    struct weir_zhead *h = find(w, data, &r);
+    if (!h) return r;
     if (h->app == 0) return WEIR_ENOTHELD;
     return release(w, h, 1);
 }
@@ -128,32 +131,33 @@ void weir_drain_given(struct weir *w)
 
 int weir_zref(struct weir *w, const void *data)
 {
-    struct weir_zhead *h;
-    int r = find(w, data, &h);
-    if (r < 0) return r;
+    int r;
+    struct weir_zhead *h = find(w, data, &r);
+    if (!h) return r;
     if (h->app == 0) return WEIR_ENOTHELD;
     return weir_zpool_app_ref(&w->z, h);
 }
 
 size_t weir_zsize(const struct weir *w, const void *data)
 {
-    struct weir_zhead *h;
-    if (find(w, data, &h) < 0) return 0;
+    int r;
+    const struct weir_zhead *h = find(w, data, &r);
+    if (!h) return 0;
     return weir_zpool_bytes(&w->z, h) - (size_t)((const uint8_t *)data - weir_zpool_first(&w->z, h));
 }
 
 int weir_zbusy(const struct weir *w, const void *data)
 {
-    struct weir_zhead *h;
-    int r = find(w, data, &h);
-    return r < 0 ? r : h->stk > 0;
+    int r;
+    const struct weir_zhead *h = find(w, data, &r);
+    return h ? h->stk > 0 : r;
 }
 
 int weir_ztag(struct weir *w, const void *data, uint16_t tag)
 {
-    struct weir_zhead *h;
-    int r = find(w, data, &h);
-    if (r < 0) return r;
+    int r;
+    struct weir_zhead *h = find(w, data, &r);
+    if (!h) return r;
     if (h->app == 0) return WEIR_ENOTHELD;
     h->tag = tag;
     return 0;

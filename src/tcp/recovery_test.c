@@ -40,7 +40,7 @@ static void ack(struct weir_conn *c, uint32_t upto)
 /* The first stretch marked lost. */
 static void lost_is(const struct weir_conn *c, uint32_t from, uint32_t to)
 {
-    uint32_t seq, end;
+    uint32_t seq = 0, end = 0;
     assert_int_equal(c->tx.lost, to - from);
     if (from == to) return;
     assert_true(weir_txlist_next_lost(&c->tx, &fx.t.mem, &seq, &end));

@@ -266,7 +266,7 @@ static void lend(struct world *w, struct mqueue *mq)
         const uint8_t *addr = out[i].base;
         struct weir_zhead *h = NULL;
         assert_int_equal(weir_zpool_find(&w->mem.z, addr, &h), 0);
-        assert_true(h->lent_id == 77 && h->lent_bytes >= out[i].len);
+        assert_true(h && h->lent_id == 77 && h->lent_bytes >= out[i].len);
         w->app[weir_zpool_number(&w->mem.z, h)]++;
         consumed(mq, addr, (uint32_t)out[i].len);
         w->loan[w->loans++] = (struct loan){addr, (uint32_t)out[i].len, sum_of(addr, (uint32_t)out[i].len)};

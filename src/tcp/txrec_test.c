@@ -82,7 +82,7 @@ static void bursts_and_samples(void **state)
 static void lost_and_sent_again(void **state)
 {
     struct bench b;
-    uint32_t seq, end;
+    uint32_t seq = 0, end = 0;
     (void)state;
     open_bench(&b, 1000, 16, 16);
     for (uint32_t i = 1; i <= 3; i++)
@@ -208,7 +208,7 @@ static void joined_burst_meets_its_equal(void **state)
 static void sacked_is_left_alone(void **state)
 {
     struct bench b;
-    uint32_t seq, end;
+    uint32_t seq = 0, end = 0;
     (void)state;
     open_bench(&b, 0, 3, 3);
     for (uint32_t i = 1; i <= 3; i++)
