@@ -1,13 +1,13 @@
 /* bench_cells.c: the pool of fixed cells. It has no public interface, so it is counted where it works: inside
- * a server that echoes, call by call, by the names of its two functions. Beside it, in the same section and
+ * a server that sends, call by call, by the names of its two functions. Beside it, in the same section and
  * by the same rule: malloc and free of 64 bytes, one at a time, and lwIP's cells. */
 #include <stdlib.h>
 
 #include "bench.h"
 #include "bench_serve.h"
 
-#define ECHOES     2000u
-#define WARM       200u
+#define BYTES      (4u << 20)
+#define WARM       (1u << 16)
 #define PAIRS      1000u
 #define CELL_BYTES 64u
 
@@ -27,7 +27,7 @@ static void lwip_pairs(unsigned n)
         bench_lwip_cell();
 }
 
-/* The echoes are over: the peers are counted in the same section. */
+/* The bytes are sent: the peers are counted in the same section. */
 static void finish(const struct serve_case *k, double units)
 {
     static const struct bench_call call[] = {
@@ -44,8 +44,8 @@ static void finish(const struct serve_case *k, double units)
 
 void bench_cells_counted(const struct bench_options *o)
 {
-    struct serve_case k = {{.does = PEER_ECHO, .conns = 1, .warm_units = WARM, .count_units = ECHOES},
-                           SERVE_ECHO,
+    struct serve_case k = {{.does = PEER_TAKE, .conns = 1, .warm_units = WARM, .count_units = BYTES},
+                           SERVE_SOURCE,
                            "pool",
                            "weir",
                            "",

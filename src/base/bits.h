@@ -13,6 +13,8 @@ static inline bool weir_is_pow2(uint64_t x)
 
 /* A function that must not be merged into its caller, whose short way would save its registers, too. */
 #define WEIR_APART __attribute__((noinline))
+/* One that is compiled again for each caller's constants. */
+#define WEIR_TEMPLATE static inline __attribute__((always_inline))
 
 /* A broken promise of a caller inside the stack: an assertion in debug builds, nothing in release. */
 static inline void weir_must(bool kept)

@@ -195,7 +195,7 @@ bool weir_wheel_pop(struct weir_wheel *w, uint32_t now_ms, uint32_t *owner)
     return false;
 }
 
-bool weir_wheel_next(struct weir_wheel *w, uint32_t *when_ms)
+bool weir_wheel_look(struct weir_wheel *w, uint32_t *when_ms)
 {
     uint32_t slot;
     if (w->pending == 0) return false;

@@ -68,6 +68,12 @@ static inline bool weir_wheel_quiet(const struct weir_wheel *w, uint32_t now_ms)
 /* A time not after the earliest entry's (exact for entries of the first level, else the start of its slot),
  * or, when some entry is due already, a time that has passed; false when nothing is pending. A pop at this
  * time makes progress: it yields an owner or moves entries nearer. */
-bool weir_wheel_next(struct weir_wheel *, uint32_t *when_ms);
+bool weir_wheel_look(struct weir_wheel *, uint32_t *when_ms);
+static inline bool weir_wheel_next(struct weir_wheel *w, uint32_t *when_ms)
+{
+    if (w->due != 0 || !w->next_known || w->pending == 0) return weir_wheel_look(w, when_ms);
+    *when_ms = w->next_ms;
+    return true;
+}
 
 #endif

@@ -95,10 +95,9 @@ static bool plain_hosts(const struct weir_ip *ip, const struct weir_rxpkt *pkt)
            weir_ip4_is_host(src) && !weir_ip4_is_directed(src, ifc->addr, ifc->mask);
 }
 
-enum weir_verdict weir_ip4_input(struct weir_ip *ip, struct weir_rxpkt *pkt, uint32_t at)
+static WEIR_APART enum weir_verdict full_input(struct weir_ip *ip, struct weir_rxpkt *pkt, uint32_t at)
 {
     const struct weir_frame *f = pkt->frame;
-    if (plain_input(pkt, at) && plain_hosts(ip, pkt)) return WEIR_V_PASS;
     if (f->n_pieces == 0 || f->bytes < at + WEIR_IP4_BYTES) return dropped(ip, WEIR_DROP_IP_SHORT);
     if (f->pieces[0].bytes <= at) return dropped(ip, WEIR_DROP_FRAME_PIECES);
     const uint8_t *p = f->pieces[0].addr + at;
@@ -118,6 +117,12 @@ enum weir_verdict weir_ip4_input(struct weir_ip *ip, struct weir_rxpkt *pkt, uin
     if (!header_here(pkt->l4, pkt->l4_here, pkt->l4_bytes, pkt->ip.proto))
         return dropped(ip, WEIR_DROP_FRAME_PIECES);
     return WEIR_V_PASS;
+}
+
+enum weir_verdict weir_ip4_input(struct weir_ip *ip, struct weir_rxpkt *pkt, uint32_t at)
+{
+    if (plain_input(pkt, at) && plain_hosts(ip, pkt)) return WEIR_V_PASS;
+    return full_input(ip, pkt, at);
 }
 
 uint32_t weir_ip4_slices(const struct weir_rxpkt *pkt, uint32_t from, struct weir_piece *out, uint32_t max)

@@ -1,7 +1,7 @@
 /* cells.c: fixed cells named by number; see cells.h. */
 #include "mem/cells.h"
 
-#include <string.h>
+#undef weir_cells_get_here
 
 void weir_cells_init(struct weir_cells *c, void *base, uint32_t count, uint32_t cell_bytes)
 {
@@ -10,20 +10,10 @@ void weir_cells_init(struct weir_cells *c, void *base, uint32_t count, uint32_t 
 
 uint32_t weir_cells_get(struct weir_cells *c)
 {
-    uint32_t number = c->free;
-    if (number != 0)
-        memcpy(&c->free, weir_cells_at(c, number), sizeof c->free);
-    else if (c->fresh < c->count)
-        number = ++c->fresh;
-    else
-        return 0;
-    if (++c->used > c->peak) c->peak = c->used;
-    return number;
+    return weir_cells_get_here(c);
 }
 
 void weir_cells_put(struct weir_cells *c, uint32_t number)
 {
-    memcpy(weir_cells_at(c, number), &c->free, sizeof c->free);
-    c->free = number;
-    c->used--;
+    weir_cells_put_here(c, number);
 }

@@ -7,6 +7,7 @@
 #define WEIR_CELLS_H
 
 #include <stdint.h>
+#include <string.h>
 
 /* Invariant: used + length(free list) + (count - fresh) = count. */
 struct weir_cells {
@@ -31,6 +32,29 @@ uint32_t weir_cells_get(struct weir_cells *);
 
 /* Gives a cell back; number must be in use. */
 void weir_cells_put(struct weir_cells *, uint32_t number);
+
+/* The same inline, for where a byte each way needs them. */
+static inline uint32_t weir_cells_get_here(struct weir_cells *c)
+{
+    uint32_t number = c->free;
+    if (number != 0)
+        memcpy(&c->free, weir_cells_at(c, number), sizeof c->free);
+    else if (c->fresh < c->count)
+        number = ++c->fresh;
+    else
+        return 0;
+    if (++c->used > c->peak) c->peak = c->used;
+    return number;
+}
+static inline void weir_cells_put_here(struct weir_cells *c, uint32_t number)
+{
+    memcpy(weir_cells_at(c, number), &c->free, sizeof c->free);
+    c->free = number;
+    c->used--;
+}
+#ifdef WEIR_WRAP_DECISIONS
+#define weir_cells_get_here weir_cells_get
+#endif
 
 static inline uint32_t weir_cells_left(const struct weir_cells *c)
 {

@@ -177,6 +177,14 @@ static inline unsigned weir_zpool_class_for(const struct weir_zpool *z, uint32_t
     return i < z->classes && z->cls[i].bytes < bytes ? i + 1 : i;
 }
 
+/* weir_zpool_class_for what a posted segment's device asked for. It is the segment's own class unless the next
+ * smaller one would have done. */
+static inline unsigned weir_zpool_class_asked(const struct weir_zpool *z, const struct weir_zhead *h)
+{
+    if (h->cls == 0 || z->cls[h->cls - 1].bytes < h->asked_bytes) return h->cls;
+    return weir_zpool_class_for(z, h->asked_bytes);
+}
+
 /* Whose the reference of a taken segment is. */
 static inline bool weir_take_posts(enum weir_take kind)
 {

@@ -65,10 +65,10 @@ static inline bool WEIR_DECISION(weir_pbuf_room)(const struct weir_pktmem *m, en
 static inline uint32_t weir_pbuf_new_in(struct weir_pktmem *m, struct weir_zhead *h, uint8_t *addr,
                                         uint32_t n, uint32_t seq, enum weir_owner owner)
 {
-    uint32_t number = weir_pbuf_room(m, owner) ? weir_cells_get(&m->pbufs) : 0;
+    uint32_t number = weir_pbuf_room(m, owner) ? weir_cells_get_here(&m->pbufs) : 0;
     if (number == 0) return 0;
     if (!weir_zpool_ref(m->z, h, owner)) {
-        weir_cells_put(&m->pbufs, number);
+        weir_cells_put_here(&m->pbufs, number);
         return 0;
     }
     m->to_send += owner == WEIR_OWNER_SENDQ;
@@ -93,7 +93,7 @@ static inline uint32_t weir_pbuf_drop_in(struct weir_pktmem *m, struct weir_zhea
 {
     uint32_t next = weir_pbuf_at(m, number)->next;
     (void)weir_zpool_unref(m->z, h, owner);
-    weir_cells_put(&m->pbufs, number);
+    weir_cells_put_here(&m->pbufs, number);
     m->to_send -= owner == WEIR_OWNER_SENDQ;
     return next;
 }

@@ -32,6 +32,12 @@ static uint32_t units(const struct weir_zpool_class *c, uint32_t n)
     return (uint32_t)((uint64_t)c->bytes * n >> 6);
 }
 
+/* How many are more than so many units. */
+static uint32_t segments_above(const struct weir_zpool_class *c, uint32_t level)
+{
+    return (uint32_t)(((((uint64_t)level + 1) << 6) + c->bytes - 1) / c->bytes);
+}
+
 /* Floors of a class and of those above it. */
 static void levels_from(struct weir_press *p, const struct weir_zpool *z, unsigned cls)
 {
@@ -56,12 +62,12 @@ void weir_press_asked(struct weir_press *p, const struct weir_zpool *z, const ui
         p->first = (uint8_t)weir_min_u32(p->first, i);
         p->last = (uint8_t)weir_max_u32(p->last, i);
     }
-    p->enough = 0;
+    uint32_t level = 0;
     for (unsigned i = 0; i < z->classes; i++) {
         levels_from(p, z, i);
-        if (i >= p->first && i <= p->last)
-            p->enough = weir_max_u32(p->enough, p->class[i].enter[WEIR_RUNG_WINDOWS]);
+        if (i >= p->first && i <= p->last) level = weir_max_u32(level, p->class[i].enter[WEIR_RUNG_WINDOWS]);
     }
+    p->enough = segments_above(&z->cls[z->classes - 1], level);
 }
 
 static unsigned rung_at(const struct weir_press_levels *l, uint32_t free, unsigned now)

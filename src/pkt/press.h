@@ -41,7 +41,7 @@ struct weir_press {
     uint8_t first, last;                /* classes that devices ask for; last < first: none is attached yet */
     uint16_t share;                     /* of each window that may be told, in 1/256; 256 without a rung */
     uint32_t posted[WEIR_ZCLASSES_MAX]; /* segments that devices hold to receive into */
-    uint32_t enough;                    /* the highest level, of those classes, where the first rung begins */
+    uint32_t enough; /* so many segments of the largest class are above the first rung of each of those */
     struct weir_press_levels pbufs;
     struct weir_press_levels class[WEIR_ZCLASSES_MAX]; /* a class and those above it, in units of 64 bytes */
 };
@@ -66,9 +66,8 @@ static inline bool weir_press_update(struct weir_press *p, const struct weir_zpo
 {
     /* Every class that devices ask for counts all above it. So enough of the largest class of all is enough.
      */
-    const struct weir_zpool_class *c = &z->cls[z->classes - 1];
     bool ample = p->rung == WEIR_RUNG_NONE && weir_cells_left(pbufs) > p->pbufs.enter[WEIR_RUNG_WINDOWS] &&
-                 (uint64_t)c->bytes * c->free >> 6 > p->enough;
+                 z->cls[z->classes - 1].free >= p->enough;
     return !ample && weir_press_look(p, z, pbufs);
 }
 

@@ -82,8 +82,11 @@ static void pass(struct weir *w, bool receives)
         look_at_memory(w);
         weir_rx_all(w);
     }
-    if (!weir_tcp_timers_quiet(&w->tcp)) weir_tcp_timers(&w->tcp, TIMERS_A_PASS);
-    neighbours(w);
+    /* One that only sends is followed by next_pass, which finds what is due, and then by one that receives. */
+    if (receives) {
+        if (!weir_tcp_timers_quiet(&w->tcp)) weir_tcp_timers(&w->tcp, TIMERS_A_PASS);
+        neighbours(w);
+    }
     look_at_memory(w); /* before windows are told */
     if (weir_tcp_ladder(&w->tcp)) w->more = true;
     if (w->tcp.dirty_first) weir_tcp_output_all(&w->tcp);
@@ -91,9 +94,17 @@ static void pass(struct weir *w, bool receives)
     if (w->tcp.memwait_first) weir_tcp_memory(&w->tcp);
 }
 
+/* Whether collect has to look. */
+static bool anything_to_tell(const struct weir *w)
+{
+    uint32_t rungs = (uint32_t)w->tcp.ladder.rung ^ w->tcp.ladder.told;
+    return (w->zwait | rungs | w->tcp.lis_ready | w->tcp.ready_first) != 0;
+}
+
 static int collect(struct weir *w, struct weir_event *ev, int n)
 {
     int k = 0;
+    if (!anything_to_tell(w)) return 0;
     if (n > 0 && w->zwait && weir_memory_event(w, ev)) k = 1;
     if (n > k && w->tcp.ladder.rung != w->tcp.ladder.told && weir_pressure_event(w, ev + k)) k++;
     return n > k && weir_tcp_has_events(&w->tcp) ? k + weir_tcp_events(&w->tcp, ev + k, n - k) : k;

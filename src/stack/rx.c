@@ -123,7 +123,7 @@ bool weir_rx_fill(struct weir *w, struct weir_ifc *ifc)
 /* Taken from a larger class than the device asks for, while its own has some again. */
 static bool too_large(const struct weir *w, const struct weir_zhead *h)
 {
-    const struct weir_zpool_class *c = &w->z.cls[weir_zpool_class_for(&w->z, h->asked_bytes)];
+    const struct weir_zpool_class *c = &w->z.cls[weir_zpool_class_asked(&w->z, h)];
     return c < &w->z.cls[h->cls] && c->free > c->floor[WEIR_TAKE_POST];
 }
 
@@ -137,7 +137,8 @@ static void settle(struct weir *w, struct weir_ifc *ifc, struct weir_zhead *h)
     }
     uint32_t bytes = h->asked_bytes;
     (void)weir_zpool_unref(&w->z, h, WEIR_OWNER_POSTED);
-    (void)post_new(w, ifc, bytes);
+    h = weir_zpool_take(&w->z, bytes, WEIR_TAKE_POST);
+    if (h) (void)post(w, ifc, h);
 }
 
 static void burst(struct weir *w, struct weir_ifc *ifc)

@@ -237,8 +237,8 @@ void weir_conn_free(struct weir_tcp *, struct weir_conn *);
 static inline struct weir_conn *weir_conn_by_id(const struct weir_tcp *t, weir_id id)
 {
     uint32_t i = id & ((1u << WEIR_ID_INDEX_BITS) - 1);
-    if (id == 0 || (id & WEIR_ID_LISTENER) || i >= t->fresh_conn) return NULL;
-    struct weir_conn *c = &t->conn[i];
+    if (id == 0 || i >= t->fresh_conn) return NULL;
+    struct weir_conn *c = &t->conn[i]; /* none has an id with WEIR_ID_LISTENER */
     return c->id == id && !(c->flags & WEIR_C_DETACHED) ? c : NULL;
 }
 static inline struct weir_listener *weir_listener_by_id(const struct weir_tcp *t, weir_id id)

@@ -3,7 +3,7 @@
  * does not fit in a batch stays listed. */
 #include "tcp/tcp.h"
 
-static int listener_events(struct weir_tcp *t, struct weir_event *out, int n)
+static WEIR_APART int listener_events(struct weir_tcp *t, struct weir_event *out, int n)
 {
     int k = 0;
     while (k < n && t->lis_ready) {
@@ -18,7 +18,7 @@ static int listener_events(struct weir_tcp *t, struct weir_event *out, int n)
 
 int weir_tcp_events(struct weir_tcp *t, struct weir_event *out, int n)
 {
-    int k = listener_events(t, out, n);
+    int k = t->lis_ready ? listener_events(t, out, n) : 0;
     while (k < n && t->ready_first) {
         struct weir_conn *c = &t->conn[t->ready_first - 1];
         t->ready_first = c->ready_next;

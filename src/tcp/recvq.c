@@ -101,7 +101,7 @@ static bool may_keep(const struct weir_pktmem *m, const struct arriving *a, cons
                      enum weir_take kind)
 {
     if (h->stk + h->app > 1) return true;
-    return weir_zpool_can(m->z, weir_zpool_class_for(m->z, h->asked_bytes), kind, a->owed + 1);
+    return weir_zpool_can(m->z, weir_zpool_class_asked(m->z, h), kind, a->owed + 1);
 }
 
 /* A descriptor for the next n bytes, 0 with *why when there is none. */

@@ -67,8 +67,7 @@ static inline bool weir_recvq_alone(struct weir_recvq *q, struct weir_pktmem *m,
                                     uint8_t *addr, uint32_t n, uint32_t seq)
 {
     if (q->first != 0 || q->ooo_first != 0 || q->max_seg_bytes != 0) return false;
-    if (h->stk + h->app == 1 &&
-        !weir_zpool_can(m->z, weir_zpool_class_for(m->z, h->asked_bytes), WEIR_TAKE_INORDER, 1))
+    if (h->stk + h->app == 1 && !weir_zpool_can(m->z, weir_zpool_class_asked(m->z, h), WEIR_TAKE_INORDER, 1))
         return false;
     uint32_t number = weir_pbuf_new_in(m, h, addr, n, seq, WEIR_OWNER_RECVQ);
     if (number == 0) return false;
@@ -86,6 +85,27 @@ static inline bool weir_recvq_alone(struct weir_recvq *q, struct weir_pktmem *m,
  * lent. Returns the number of pieces, fewer when a count is at its limit. */
 unsigned weir_recvq_lend(struct weir_recvq *, struct weir_pktmem *, uint32_t lent_id, struct weir_iov *,
                          unsigned n, uint32_t max_bytes, uint32_t *bytes);
+
+/* weir_recvq_lend's plain case inline: all that is queued is one piece, and of its zbuf the application holds
+ * nothing. false: it is another case; nothing changed. What the queue pinned the loan pins from now on, so the
+ * sum of pinned bytes stays. */
+static inline bool weir_recvq_lend_only(struct weir_recvq *q, struct weir_pktmem *m, uint32_t lent_id,
+                                        struct weir_iov *out, uint32_t max_bytes, uint32_t *bytes)
+{
+    const struct weir_pbuf *p = weir_pbuf_at(m, q->first);
+    if (q->n != 1 || p->bytes > max_bytes) return false;
+    struct weir_zhead *h = weir_zpool_head(m->z, p->addr);
+    if (h->app != 0) return false;
+    (void)weir_zpool_app_ref(m->z, h);
+    h->lent_id = lent_id;
+    h->lent_bytes = *bytes = p->bytes;
+    *out = (struct weir_iov){.base = p->addr, .len = p->bytes};
+    q->lent_seg_bytes += q->seg_bytes;
+    (void)weir_pbuf_drop_in(m, h, q->first, WEIR_OWNER_RECVQ);
+    q->first = q->last = q->n = 0;
+    q->bytes = q->seg_bytes = 0;
+    return true;
+}
 
 /* Copies up to n bytes out and frees them. Returns how many. */
 uint32_t weir_recvq_copy(struct weir_recvq *, struct weir_pktmem *, void *out, uint32_t n);

@@ -60,8 +60,8 @@ static void link_last(struct weir_sendq *q, struct weir_pktmem *m, uint32_t numb
     q->end += n;
 }
 
-ptrdiff_t weir_sendq_ref_in(struct weir_sendq *q, struct weir_pktmem *m, struct weir_zhead *h, uint8_t *addr,
-                            uint32_t n)
+ptrdiff_t weir_sendq_ref_more(struct weir_sendq *q, struct weir_pktmem *m, struct weir_zhead *h,
+                              uint8_t *addr, uint32_t n)
 {
     if (q->closed) return WEIR_EPIPE;
     if (continues_last(q, m, addr)) {

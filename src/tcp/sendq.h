@@ -46,8 +46,21 @@ void weir_sendq_init(struct weir_sendq *, uint32_t seq, uint16_t max);
  * WEIR_ENOMEM (no descriptor, or the zbuf's count is at its limit), WEIR_EAGAIN (the limit of descriptors),
  * WEIR_EPIPE (closed); nothing is queued then. The caller bounds end - una (below 2^31) and counts the bytes.
  * Constant time. */
-ptrdiff_t weir_sendq_ref_in(struct weir_sendq *, struct weir_pktmem *, struct weir_zhead *, uint8_t *addr,
-                            uint32_t n);
+ptrdiff_t weir_sendq_ref_more(struct weir_sendq *, struct weir_pktmem *, struct weir_zhead *, uint8_t *addr,
+                              uint32_t n);
+static inline ptrdiff_t weir_sendq_ref_in(struct weir_sendq *q, struct weir_pktmem *m, struct weir_zhead *h,
+                                          uint8_t *addr, uint32_t n)
+{
+    /* Alone here: a descriptor is kept for it, and there is no piece that it could continue. */
+    if (q->n != 0 || q->max == 0 || q->closed) return weir_sendq_ref_more(q, m, h, addr, n);
+    uint32_t number = weir_pbuf_new_in(m, h, addr, n, q->end, WEIR_OWNER_SENDQ);
+    if (number == 0) return WEIR_ENOMEM;
+    m->senders++;
+    q->first = q->last = number;
+    q->n = 1;
+    q->end += n;
+    return (ptrdiff_t)n;
+}
 /* The same, where the zbuf's head is not known. */
 static inline ptrdiff_t weir_sendq_ref(struct weir_sendq *q, struct weir_pktmem *m, uint8_t *addr, uint32_t n)
 {

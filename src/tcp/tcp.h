@@ -104,8 +104,19 @@ bool weir_tcp_ack_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *
 /* What it measures: from when what it covers was sent, or from the echoed timestamp (0: none) if some of that
  * was sent twice. */
 void weir_tcp_ack_rtt(struct weir_tcp *, struct weir_conn *, const struct weir_txack *, uint32_t tsecr);
+static inline bool weir_tcp_fin_acked(const struct weir_conn *c)
+{
+    return c->sq.closed && c->tx.una == c->sq.end + 1;
+}
 /* Nothing is out any more. */
-void weir_tcp_all_acked(struct weir_tcp *, struct weir_conn *);
+static inline void weir_tcp_all_acked(struct weir_tcp *t, struct weir_conn *c)
+{
+    c->flags &= ~(uint32_t)(WEIR_C_TIMING | WEIR_C_PERSIST); /* as weir_tcp_rexmt_stop */
+    if (!(c->flags & WEIR_C_SENT_DUE) || c->sq.una != c->sq.end) return;
+    if (c->sq.closed && !weir_tcp_fin_acked(c)) return;
+    c->flags &= ~(uint32_t)WEIR_C_SENT_DUE;
+    weir_conn_event(t, c, WEIR_EV_SENT);
+}
 /* Whether a segment is as new as the one that told the window last. RFC 9293 3.10.7.4 looks at the sequence
  * number first; but what a peer sends again, or from an edge that was taken back (window.c), has an old one
  * and tells of now. Acknowledgements never go back. */
@@ -184,6 +195,14 @@ void weir_tcp_tw_ack(struct weir_tcp *, const struct weir_tw *);
 uint16_t weir_tcp_window(struct weir_tcp *, struct weir_conn *);
 /* Whether the window has opened enough to tell the peer (RFC 9293 3.8.6.2.2). */
 bool weir_tcp_window_opened(const struct weir_tcp *, const struct weir_conn *);
+/* That it has not, for a few compares; false: weir_tcp_window_opened must be asked. An edge that moves lies at
+ * rcv_nxt + rcvbuf at most, and must move by 2 MSS or half the buffer at least. */
+static inline bool weir_tcp_window_stays(const struct weir_tcp *t, const struct weir_conn *c)
+{
+    uint32_t most = c->rcv_nxt + c->rcvbuf - c->rcv_adv;
+    if (t->full_path || (c->flags & WEIR_C_CUT)) return false;
+    return most < 2u * c->mss && most < c->rcvbuf / 2;
+}
 /* Bytes of segments that a connection with this receive buffer may pin, 0: no limit (shared windows). */
 uint32_t weir_tcp_seg_limit(const struct weir_tcp *, uint32_t rcvbuf);
 /* The same with strict windows, which is what the plan reckons with: twice the payload, and what cannot be
@@ -231,7 +250,14 @@ void weir_tcp_rexmt_stop(struct weir_tcp *, struct weir_conn *);
 void weir_tcp_persist_start(struct weir_tcp *, struct weir_conn *);
 void weir_tcp_keep_start(struct weir_tcp *, struct weir_conn *, uint32_t after_ms);
 /* Milliseconds of the next deadline; false: none. */
-bool weir_tcp_next(struct weir_tcp *, uint32_t *when_ms);
+static inline bool weir_tcp_next(struct weir_tcp *t, uint32_t *when_ms)
+{
+    bool any = weir_wheel_next(&t->wheel, when_ms);
+    if (!t->tw_first) return any;
+    uint32_t tw = t->tw[t->tw_first - 1].expire_ms;
+    if (!any || weir_seq_lt(tw, *when_ms)) *when_ms = tw;
+    return true;
+}
 /* Whether weir_tcp_timers would find nothing to do, for a few compares; false: it has to look. */
 static inline bool weir_tcp_timers_quiet(const struct weir_tcp *t)
 {

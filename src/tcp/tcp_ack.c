@@ -4,11 +4,6 @@
 
 #include "base/bits.h"
 
-static bool fin_acked(const struct weir_conn *c)
-{
-    return c->sq.closed && c->tx.una == c->sq.end + 1;
-}
-
 void weir_tcp_ack_rtt(struct weir_tcp *t, struct weir_conn *c, const struct weir_txack *ta, uint32_t tsecr)
 {
     if (ta->sample && !ta->resent) {
@@ -59,14 +54,6 @@ static bool syn_acked(struct weir_tcp *t, struct weir_conn *c, const struct weir
     return true;
 }
 
-void weir_tcp_all_acked(struct weir_tcp *t, struct weir_conn *c)
-{
-    weir_tcp_rexmt_stop(t, c);
-    if (!(c->flags & WEIR_C_SENT_DUE) || c->sq.una != c->sq.end || (c->sq.closed && !fin_acked(c))) return;
-    c->flags &= ~(uint32_t)WEIR_C_SENT_DUE;
-    weir_conn_event(t, c, WEIR_EV_SENT);
-}
-
 static void new_ack(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s)
 {
     uint32_t flight = c->tx.nxt - c->tx.una;
@@ -89,7 +76,8 @@ static void new_ack(struct weir_tcp *t, struct weir_conn *c, const struct weir_s
         weir_tcp_rexmt_start(t, c);
     if (recovering) c->dupacks = 0;
     weir_conn_writable(t, c);
-    if (c->sq.end != c->tx.nxt || c->tx.lost || (c->sq.closed && !fin_acked(c))) weir_conn_dirty(t, c);
+    if (c->sq.end != c->tx.nxt || c->tx.lost || (c->sq.closed && !weir_tcp_fin_acked(c)))
+        weir_conn_dirty(t, c);
 }
 
 static bool is_dupack(const struct weir_conn *c, const struct weir_seg *s)
@@ -101,7 +89,7 @@ static bool is_dupack(const struct weir_conn *c, const struct weir_seg *s)
 /* States that end with our FIN acknowledged. false: c may be gone. */
 static bool fin_transitions(struct weir_tcp *t, struct weir_conn *c)
 {
-    if (!fin_acked(c)) return true;
+    if (!weir_tcp_fin_acked(c)) return true;
     switch (c->state) {
     case WEIR_TCP_FIN_WAIT_1:
         c->state = WEIR_TCP_FIN_WAIT_2;

@@ -15,7 +15,9 @@ struct plain {
     struct weir_piece data;
     struct weir_zhead *head; /* of data's zbuf; NULL: there is no payload */
     uint32_t seq, l4_bytes;
-    uint8_t flags, mac[6];
+    uint32_t wnd; /* as it goes into the header */
+    uint8_t flags;
+    const uint8_t *mac;
 };
 
 /* Whether the bytes lie in the send queue's last descriptor, and in a form that the device takes as one
@@ -54,14 +56,13 @@ static void put_ip(uint8_t *p, const struct weir_conn *c, uint32_t l4_bytes, uin
 }
 
 /* Header and options; the checksum field gets `csum`. */
-static void put_tcp(uint8_t *p, struct weir_tcp *t, struct weir_conn *c, const struct plain *s,
-                    uint32_t hdr_bytes, uint32_t csum)
+WEIR_TEMPLATE void put_tcp(uint8_t *p, const struct weir_tcp *t, const struct weir_conn *c,
+                           const struct plain *s, uint32_t hdr_bytes, uint32_t csum)
 {
-    uint32_t wnd = weir_tcp_window(t, c);
     weir_put_be32(p, (uint32_t)c->lport << 16 | c->rport);
     weir_put_be32(p + 4, s->seq);
     weir_put_be32(p + 8, c->rcv_nxt);
-    weir_put_be32(p + 12, hdr_bytes << 26 | (uint32_t)s->flags << 16 | wnd);
+    weir_put_be32(p + 12, hdr_bytes << 26 | (uint32_t)s->flags << 16 | s->wnd);
     weir_put_be32(p + 16, csum << 16);
     if (hdr_bytes == WEIR_TCP_BYTES) return;
     weir_put_be32(p + 20, TS_WORD);
@@ -77,15 +78,15 @@ static void finish_csum(uint8_t *l4, uint32_t hdr_bytes, const struct weir_piece
     weir_put_be16(l4 + WEIR_TCP_CSUM_AT, weir_csum_done(sum));
 }
 
-static void build(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, const struct plain *s,
-                  uint8_t *l4, uint32_t hdr_bytes)
+/* hdr_bytes: of the TCP header; lower: of those in front of it. */
+WEIR_TEMPLATE void build(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, const struct plain *s,
+                         uint8_t *l4, uint32_t hdr_bytes, uint32_t lower)
 {
-    uint32_t lower = ifc->ether ? WEIR_ETH_BYTES + WEIR_IP4_BYTES : WEIR_IP4_BYTES;
     uint32_t l4_bytes = hdr_bytes + s->data.bytes;
     uint64_t addrs = (uint64_t)c->laddr + c->raddr;
     put_tcp(l4, t, c, s, hdr_bytes, folded(addrs + WEIR_PROTO_TCP + l4_bytes));
     put_ip(l4 - WEIR_IP4_BYTES, c, l4_bytes, ifc->ip_id++, addrs);
-    if (ifc->ether) weir_eth_put(l4 - lower, s->mac, ifc->mac, WEIR_ETHERTYPE_IP4);
+    if (lower > WEIR_IP4_BYTES) weir_eth_put(l4 - lower, s->mac, ifc->mac, WEIR_ETHERTYPE_IP4);
     struct weir_frame *f = weir_txq_place(&ifc->txq, lower + l4_bytes);
     f->flags = f->csum_start = f->csum_field = 0;
     if (ifc->dev->caps.offloads & WEIR_OFF_TX_CSUM) {
@@ -109,7 +110,7 @@ static bool ready(const struct weir_tcp *t, const struct weir_conn *c, struct we
     struct weir_neigh_entry *e = weir_neigh_hit(&ifc->neigh, c->next_hop);
     if (!e) return false;
     e->used_ms = t->now_ms;
-    memcpy(s->mac, e->mac, 6);
+    s->mac = e->mac;
     return true;
 }
 
@@ -123,13 +124,19 @@ bool weir_tcp_plain(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint3
     s.flags = flags;
     s.data = (struct weir_piece){NULL, bytes};
     s.head = NULL;
+    s.mac = NULL;
     if (bytes && !one_piece(t, c, &ifc->dev->caps, &s)) return false;
     if (!ready(t, c, ifc, &s)) return false;
     if (bytes) c->sq.cur = c->sq.last;
     uint8_t *l4 = weir_ip4_block(t->ip, ifc);
     *sent = l4 ? WEIR_SEND_OK : WEIR_SEND_WAIT_HEADER;
     if (!l4) return true;
-    build(t, c, ifc, &s, l4, WEIR_TCP_BYTES + (c->flags & WEIR_C_TS ? WEIR_TCP_TS_BYTES : 0));
+    s.wnd = weir_tcp_window(t, c);
+    if (ifc->ether && (c->flags & WEIR_C_TS)) /* most */
+        build(t, c, ifc, &s, l4, WEIR_TCP_BYTES + WEIR_TCP_TS_BYTES, WEIR_ETH_BYTES + WEIR_IP4_BYTES);
+    else
+        build(t, c, ifc, &s, l4, WEIR_TCP_BYTES + (c->flags & WEIR_C_TS ? WEIR_TCP_TS_BYTES : 0),
+              weir_ip4_lower(ifc));
     weir_tcp_note_sent(t, c, flags, bytes);
     return true;
 }

@@ -185,14 +185,3 @@ void weir_tcp_timers(struct weir_tcp *t, unsigned budget)
     }
     weir_tw_expire(t, 64);
 }
-
-bool weir_tcp_next(struct weir_tcp *t, uint32_t *when_ms)
-{
-    bool any = weir_wheel_next(&t->wheel, when_ms);
-    if (t->tw_first) {
-        uint32_t tw = t->tw[t->tw_first - 1].expire_ms;
-        if (!any || weir_seq_lt(tw, *when_ms)) *when_ms = tw;
-        any = true;
-    }
-    return any;
-}

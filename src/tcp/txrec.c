@@ -146,7 +146,7 @@ static void join_last(struct weir_txlist *l, struct weir_pktmem *m, uint32_t end
     if (at != 0) join_next(l, m, at);
 }
 
-bool weir_txlist_sent(struct weir_txlist *l, struct weir_pktmem *m, uint32_t end, uint32_t now_us)
+bool weir_txlist_sent_more(struct weir_txlist *l, struct weir_pktmem *m, uint32_t end, uint32_t now_us)
 {
     struct weir_txrec *last = l->last != 0 ? rec_at(m, l->last) : NULL;
     if (last != NULL && last->flags == 0 && last->sent_us == now_us) {

@@ -64,7 +64,22 @@ static inline bool WEIR_DECISION(weir_txlist_room)(const struct weir_txlist *l, 
 
 /* [nxt, end) was sent for the first time. false iff the list is empty and no record can be had; nothing
  * changed then. */
-bool weir_txlist_sent(struct weir_txlist *, struct weir_pktmem *, uint32_t end, uint32_t now_us);
+bool weir_txlist_sent_more(struct weir_txlist *, struct weir_pktmem *, uint32_t end, uint32_t now_us);
+static inline bool weir_txlist_sent(struct weir_txlist *l, struct weir_pktmem *m, uint32_t end,
+                                    uint32_t now_us)
+{
+    if (l->first != 0 || l->max == 0) return weir_txlist_sent_more(l, m, end, now_us);
+    uint32_t number = weir_cells_get_here(&m->txrecs); /* the list's first, which is kept for it */
+    if (number == 0) return false;
+    struct weir_txrec *r = (struct weir_txrec *)weir_cells_at(&m->txrecs, number);
+    *r = (struct weir_txrec){.seq = l->nxt, .end = end, .sent_us = now_us, .times = 1};
+    l->first = l->last = number;
+    l->n = 1;
+    m->txlists_used++;
+    l->pipe += end - l->nxt;
+    l->nxt = end;
+    return true;
+}
 
 /* Everything before una (una <= nxt, > the list's una) is acknowledged. */
 struct weir_txack weir_txlist_ack_some(struct weir_txlist *, struct weir_pktmem *, uint32_t una);

@@ -45,29 +45,28 @@ static uint32_t right_edge(const struct weir_conn *c)
     return weir_seq_lt(edge, c->rcv_adv + step) ? c->rcv_adv : edge;
 }
 
-/* The same as far as there is memory for it. */
-static uint32_t edge_now(const struct weir_tcp *t, const struct weir_conn *c)
+/* A window of wnd bytes as far as there is memory for it: all of it while the ladder is not trodden. */
+static uint32_t cut(const struct weir_tcp *t, const struct weir_conn *c, uint32_t wnd)
 {
-    uint32_t wnd = right_edge(c) - c->rcv_nxt;
-    if (c->rq.max_seg_bytes != 0) return c->rcv_nxt + wnd; /* strict: there is */
-    return c->rcv_nxt + weir_press_window(&t->mem.press, wnd, 2u * c->mss);
+    if (t->mem.press.rung == WEIR_RUNG_NONE || c->rq.max_seg_bytes != 0) return wnd; /* strict: there is */
+    return weir_press_window(&t->mem.press, wnd, 2u * c->mss);
 }
 
 bool weir_tcp_window_opened(const struct weir_tcp *t, const struct weir_conn *c)
 {
-    uint32_t told = c->flags & WEIR_C_CUT ? c->rcv_told : c->rcv_adv, edge = edge_now(t, c);
+    uint32_t told = c->flags & WEIR_C_CUT ? c->rcv_told : c->rcv_adv, wnd = right_edge(c) - c->rcv_nxt;
     uint32_t step = weir_max_u32(weir_min_u32(2u * c->mss, c->rcvbuf / 2), 1u << c->rcv_wscale);
-    return weir_seq_leq(told + step, edge);
+    return weir_seq_leq(told + step, c->rcv_nxt + cut(t, c, wnd));
 }
 
 uint16_t weir_tcp_window(struct weir_tcp *t, struct weir_conn *c)
 {
-    uint32_t left = edge_now(t, c) - c->rcv_nxt;
+    uint32_t all = right_edge(c) - c->rcv_nxt, left = cut(t, c, all);
     /* Rounded down, though the edge that is told may go back by less than a unit then (RFC 7323 2.4); what
      * was promised is still taken. Rounded up it would move right with each small segment, without end. */
     uint32_t wnd = weir_min_u32(left >> c->rcv_wscale, 65535);
     uint32_t edge = c->rcv_nxt + (wnd << c->rcv_wscale);
-    if (t->mem.press.rung != WEIR_RUNG_NONE && left < right_edge(c) - c->rcv_nxt) {
+    if (left < all) {
         c->flags |= WEIR_C_CUT;
         c->rcv_told = edge;
         t->stats->windows_cut++;
