@@ -183,8 +183,8 @@ static const struct weir_pbuf *lent_rest(const struct weir_recvq *q, const struc
     return h->app != 0 || h->stk > 1 ? p : NULL;
 }
 
-/* Whether the zbufs would hold more than the queue may in any case, and more than twice the payload, if all that arrives were kept by reference. The
- * queue is not empty. */
+/* Whether the zbufs would hold more than the queue may in any case, and more than twice the payload, if all that
+ * arrives were kept by reference. The queue is not empty. */
 static bool pins_too_much(const struct weir_recvq *q, const struct weir_pktmem *m, const struct arriving *a)
 {
     const struct weir_pbuf *rest = lent_rest(q, m);

@@ -4,8 +4,8 @@
 
 #include "base/bits.h"
 
-#define LEND_COPY_MAX                                                                                        \
-    16384u /* bytes copied out of large segments before a read lends, while memory is short */
+/* Bytes copied out of large segments before a read lends, while memory is short. */
+#define LEND_COPY_MAX 16384u
 
 /* 0 and *head for bytes to send by reference; 1 for memory that is not ours, to be copied; else an error. */
 static int where(const struct weir_tcp *t, const void *data, size_t len, struct weir_zhead **head)
