@@ -37,7 +37,11 @@ extern "C" {
     X(ENODEV, 24, ENODEV, "the device cannot be had")                                                        \
     X(EPERM, 25, EPERM, "the system does not permit it")                                                     \
     X(EIO, 26, EIO, "the device failed")                                                                     \
-    X(ENOTSUP, 27, ENOTSUP, "not supported here")
+    X(ENOTSUP, 27, ENOTSUP, "not supported here")                                                            \
+    X(EFREE, 28, EINVAL, "the block is free already")                                                        \
+    X(EINTERIOR, 29, EINVAL, "the address is not the start of a block")                                      \
+    X(ECORRUPT, 30, EFAULT, "the memory that describes the block was overwritten")                           \
+    X(ESEALED, 31, EPERM, "the memory is sealed")
 
 enum weir_err {
     WEIR_OK = 0,

@@ -17,6 +17,7 @@ _Static_assert(WEIR_OK == 0 && WEIR_EINVAL == -1 && WEIR_ENOMEM == -2 && WEIR_EA
 _Static_assert(WEIR_EFOREIGN == -4 && WEIR_EFAULT == -5 && WEIR_ERANGE == -6 && WEIR_ENOTHELD == -7,
                "values are for ever");
 _Static_assert(WEIR_ENOTSUP == -27, "values are for ever");
+_Static_assert(WEIR_ESEALED == -31, "values are for ever");
 
 static const int codes[] = {
 #define CODE(name, value, eno, text) WEIR_##name,
