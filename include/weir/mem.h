@@ -59,6 +59,11 @@ struct weir_keeper {
     uint64_t (*live)(const void *obj);
 };
 
+/* Keepers of what Weir has; obj beside each. */
+extern const struct weir_keeper
+    weir_zbuf_keeper; /* struct weir *: the memory that it was started in. Any address
+                                                     inside a zbuf stands for it; a free is weir_zfree */
+
 /* One thing that weir_mem_open lays out. */
 struct weir_mem_item {
     const char *name; /* static, one word: the plan's row */
