@@ -27,9 +27,10 @@ struct weir_heap_conf {
     uint32_t level;                   /* checks of the partition, see policy.h */
     uint32_t areas;                   /* ranges that the partition may have; 0: WEIR_MEM_AREAS_MAX */
     size_t area_bytes;                /* the longest of them; 0: that of the first one */
-    size_t grow_bytes;   /* the least that the partition takes from the weir_mem when it has no room: this, or as
+    size_t
+        grow_bytes;   /* the least that the partition takes from the weir_mem when it has no room: this, or as
                             much as it has already, up to area_bytes. 0: it never grows */
-    uint32_t options;    /* enum weir_part_option */
+    uint32_t options; /* enum weir_part_option */
     struct weir_part_hooks hooks;
     struct weir_lock lock;     /* around each operation of this heap */
     struct weir_lock mem_lock; /* around weir_mem_take; taken with no other lock held */

@@ -60,6 +60,7 @@ struct weir_keeper {
 };
 
 /* Keepers of what Weir has; obj beside each. */
+extern const struct weir_keeper weir_part_keeper; /* struct weir_part * */
 extern const struct weir_keeper
     weir_zbuf_keeper; /* struct weir *: the memory that it was started in. Any address
                                                      inside a zbuf stands for it; a free is weir_zfree */
@@ -88,7 +89,9 @@ struct weir_mem_conf {
                                granule, above: two. 0: 255, at most WEIR_MEM_SLABS_MAX */
     const struct weir_mem_item *item;
     unsigned items;
-    uint64_t grow_bytes;       /* left free for weir_mem_take, in whole granules */
+    uint64_t grow_bytes; /* left free for weir_mem_take, in whole granules */
+    uint32_t zeroed;     /* 1: the areas are all zeros, as a fresh mapping is: the map is not cleared, so
+                                  that only what is used of it is ever touched */
     struct weir_mem_item rest; /* the system partition: at least count * each_bytes, and all that is left.
                                   keeper and open NULL: what is left is left for weir_mem_take */
 };
@@ -140,7 +143,7 @@ int weir_mem_plan(const struct weir_mem_conf *, struct weir_plan *out);
  * 0; WEIR_EINVAL: NULL, areas overlap or are too many, or one that is needed is not aligned as the plan says;
  * WEIR_EPLAN as weir_mem_plan; WEIR_ENOMEM: an area is smaller than planned; or what an item's open returned:
  * then items opened before it stay open, and the areas are the caller's again.
- * Cost: one byte written a granule, and what the items' open take. */
+ * Cost: the map is cleared (conf->zeroed: not), and what the items' open take. */
 int weir_mem_open(struct weir_mem *, const struct weir_area *, unsigned n, const struct weir_mem_conf *);
 
 /* From now on nothing is laid out, registered or handed out any more; keepers work on with what they have.
@@ -163,6 +166,14 @@ void *weir_mem_take(struct weir_mem *, size_t bytes, size_t align, const struct 
  * WEIR_EFOREIGN, WEIR_EINTERIOR, WEIR_EFREE, WEIR_ESTALE. On sealed memory too: its bytes are then not handed
  * out again. Cost: one write a granule. */
 int weir_mem_give(struct weir_mem *, void *base);
+
+/* The range that begins at base ends after bytes, rounded up to granules: earlier, or later where the granules
+ * behind it are free. 0; WEIR_ENOMEM: they are not (nothing changed); WEIR_ESEALED: longer, on sealed memory;
+ * errors as weir_mem_give. Cost: one write a granule that changes hands. */
+int weir_mem_stretch(struct weir_mem *, void *base, size_t bytes);
+
+/* Every range of this obj is free again, as by weir_mem_give. Cost: the ranges, one write a granule of obj's. */
+void weir_mem_drop(struct weir_mem *, const void *obj);
 
 /* The range that begins at base is this keeper's from now on, cut in cells as stride and skip say (0: not).
  * For raw items whose keeper begins later, as a stack in its memory does. 0; WEIR_EFOREIGN, WEIR_EINTERIOR,

@@ -347,7 +347,7 @@ int weir_mem_open(struct weir_mem *m, const struct weir_area *area, unsigned n,
     m->slab = p.slab;
     m->map = p.map;
     number_granules(m, &p, area, n, granules);
-    memset(m->map, 0, m->granules << m->wide);
+    if (!conf->zeroed) memset(m->map, 0, m->granules << m->wide);
     m->state = WEIR_MEM_OPEN; /* items may take ranges when they begin */
     err = begin_all(m, conf, &p, area, n);
     if (err < 0) m->state = 0;

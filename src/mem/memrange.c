@@ -67,6 +67,26 @@ int weir_mem_give(struct weir_mem *m, void *base)
     return 0;
 }
 
+int weir_mem_stretch(struct weir_mem *m, void *base, size_t bytes)
+{
+    struct weir_mem_slab *s;
+    int err = slab_at(m, base, &s);
+    if (err < 0) return err;
+    if (bytes > SIZE_MAX / 2) return WEIR_ENOMEM;
+    bytes = (size_t)weir_align_up(bytes > 0 ? bytes : 1, (size_t)1 << m->shift);
+    if (bytes > s->bytes && m->sealed) return WEIR_ESEALED;
+    return weir_ownermap_stretch(m, s, bytes) ? 0 : WEIR_ENOMEM;
+}
+
+void weir_mem_drop(struct weir_mem *m, const void *obj)
+{
+    for (uint32_t i = 0; m->state == WEIR_MEM_OPEN && i < m->fresh; i++) {
+        if (m->slab[i].bytes == 0 || m->slab[i].obj != obj) continue;
+        weir_ownermap_drop(m, &m->slab[i]);
+        m->gives++;
+    }
+}
+
 int weir_mem_keep(struct weir_mem *m, const void *base, const struct weir_keeper *keeper, void *obj,
                   uint32_t stride, uint32_t skip)
 {

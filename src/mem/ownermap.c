@@ -69,6 +69,34 @@ void weir_ownermap_drop(struct weir_mem *m, struct weir_mem_slab *s)
     m->ranges--;
 }
 
+/* From n granules to more, all of which must be free. */
+static bool lengthen(struct weir_mem *m, struct weir_mem_area *a, struct weir_mem_slab *s, size_t n,
+                     size_t more)
+{
+    size_t at = (s->base - a->origin) >> m->shift, end = a->managed >> m->shift;
+    if (at + n > end || more > end - at - n) return false;
+    for (size_t i = 0; i < more; i++)
+        if (weir_ownermap_number(m, a->first + at + n + i) != 0) return false;
+    write_numbers(m, a->first + at + n, more, (uint32_t)(s - m->slab) + 1);
+    m->free_bytes -= (uint64_t)more << m->shift;
+    if (a->hint == at + n) a->hint += more;
+    return true;
+}
+
+bool weir_ownermap_stretch(struct weir_mem *m, struct weir_mem_slab *s, size_t bytes)
+{
+    struct weir_mem_area *a = (struct weir_mem_area *)weir_ownermap_area(m, s->base);
+    size_t was = touched(m, s->bytes), n = touched(m, bytes), at = (s->base - a->origin) >> m->shift;
+    if (n > was && !lengthen(m, a, s, was, n - was)) return false;
+    if (n < was) {
+        write_numbers(m, a->first + at + n, was - n, 0);
+        m->free_bytes += whole_bytes(m, a, s->base + (n << m->shift), was - n);
+        if (at + n < a->hint) a->hint = at + n;
+    }
+    s->bytes = bytes;
+    return true;
+}
+
 /* ---- finding room ---- */
 
 /* Granules from `at` on that are free, counted up to `enough`; or, none, *skip: those of the range there. */

@@ -92,6 +92,9 @@ struct weir_mem_slab *weir_ownermap_add(struct weir_mem *, uintptr_t base, size_
 /* The slab's granules are free. */
 void weir_ownermap_drop(struct weir_mem *, struct weir_mem_slab *);
 
+/* The slab, of whole granules, ends after bytes, whole granules too. false: those behind it are not free. */
+bool weir_ownermap_stretch(struct weir_mem *, struct weir_mem_slab *, size_t bytes);
+
 /* The first free whole granules for bytes at this alignment, 0: none. */
 uintptr_t weir_ownermap_fit(struct weir_mem *, size_t bytes, size_t align);
 

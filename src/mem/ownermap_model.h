@@ -162,6 +162,32 @@ static inline void model_give(struct model *x, struct weir_sim *sim)
     x->range[i] = x->range[--x->ranges];
 }
 
+static inline void model_stretch(struct model *x, struct weir_sim *sim)
+{
+    struct model_range *r = &x->range[test_below(sim, x->ranges)];
+    size_t granule = (size_t)1 << x->mem.shift;
+    size_t bytes = (1 + test_below(sim, (uint32_t)(r->bytes * 2)) + granule - 1) & ~(granule - 1);
+    int err = weir_mem_stretch(&x->mem, (void *)r->base, bytes);
+    model_must(err == 0 || (err == WEIR_ENOMEM && bytes > r->bytes));
+    if (err < 0) {
+        bool taken = false; /* what it asked for is somebody's, or beyond the area */
+        for (uintptr_t at = r->base + r->bytes; at < r->base + bytes; at += granule) {
+            struct weir_holder h;
+            taken = taken || weir_mem_owner(&x->mem, (const void *)(at + granule - 1), &h) != WEIR_EFREE;
+        }
+        model_must(taken);
+        return;
+    }
+    for (unsigned i = 0; i < x->ranges; i++)
+        model_must(&x->range[i] == r || r->base + bytes <= x->range[i].base ||
+                   x->range[i].base + x->range[i].bytes <= r->base);
+    r->bytes = bytes;
+    if (r->stride > 0 && (r->skip > bytes || r->stride > bytes - r->skip)) {
+        r->stride = r->skip = 0;
+        model_must(weir_mem_keep(&x->mem, (void *)r->base, &model_keeper, (void *)r->base, 0, 0) == 0);
+    }
+}
+
 /* One life: random areas and granules, then ranges come and go while addresses are asked for. */
 static inline uint64_t model_life(struct weir_sim *sim, uint8_t *block, unsigned steps)
 {
@@ -178,8 +204,10 @@ static inline uint64_t model_life(struct weir_sim *sim, uint8_t *block, unsigned
     for (unsigned i = 0; i < steps; i++) {
         if (x.ranges == 0 || (x.ranges < MODEL_RANGES && test_below(sim, 5) < 3))
             model_take(&x, sim);
-        else
+        else if (test_below(sim, 2))
             model_give(&x, sim);
+        else
+            model_stretch(&x, sim);
         model_ask_around(&x, sim, 64);
         if (i % 16 == 0) model_must(weir_ownermap_check(&x.mem) == 0);
     }
