@@ -20,13 +20,16 @@
  * Rejected. A mapping a large block, found by a hash of addresses: two system calls and a kernel's structure a
  * block, memory outside of the bound, and a foreign address would cost a search. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "malloc_shim.h"
 
+#define STATS_FD    700 /* or above: where a program looks for no descriptor of its own */
 #define GRANULE     ((size_t)65536)
 #define GROW_BYTES  (sizeof(void *) == 8 ? (size_t)64 << 20 : (size_t)4 << 20)
 #define AREA_BYTES  (sizeof(void *) == 8 ? (size_t)2 << 30 : (size_t)256 << 20)
@@ -169,6 +172,8 @@ __attribute__((constructor)) static void begin(void)
 {
     (void)shim_arena();
     (void)pthread_atfork(fork_prepare, fork_parent, fork_child);
+    /* Some programs close stderr in a handler of exit, before destructors run. */
+    if (shim.options.stats) shim.stats_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STATS_FD);
 }
 
 __attribute__((destructor)) static void end(void)

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "malloc_shim.h"
+#include "weir/err.h"
 
 #define KEPT       16u
 #define KEEP_BYTES ((size_t)16 << 20)

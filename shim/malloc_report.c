@@ -38,12 +38,12 @@ static void add_count(struct line *l, const char *name, uint64_t value)
     add_number(l, value, 10);
 }
 
-static void put(struct line *l)
+static void put(struct line *l, int fd)
 {
     int saved = errno;
     add(l, "\n");
     for (size_t at = 0; at < l->n;) {
-        ssize_t n = write(STDERR_FILENO, l->text + at, l->n - at);
+        ssize_t n = write(fd, l->text + at, l->n - at);
         if (n <= 0 && errno != EINTR) break;
         if (n > 0) at += (size_t)n;
     }
@@ -60,7 +60,7 @@ void shim_bad(const char *call, const void *block, int err)
     add_number(&l, (uintptr_t)block, 16);
     add(&l, ": ");
     add(&l, weir_strerror(err));
-    put(&l);
+    put(&l, STDERR_FILENO);
     if (shim.options.abort) abort();
 }
 
@@ -83,6 +83,7 @@ void shim_stats(void)
     struct shim_large_stat large;
     struct line l = {.n = 0};
     uint32_t open = 0;
+    int fd = shim.stats_fd > 0 ? shim.stats_fd : STDERR_FILENO;
     for (uint32_t i = 0; i < shim.arenas; i++) {
         if (!atomic_load_explicit(&shim.arena[i].open, memory_order_acquire)) continue;
         weir_heap_info(&shim.arena[i].heap, &st);
@@ -99,7 +100,7 @@ void shim_stats(void)
     add_count(&l, "peak_bytes", sum.peak_bytes + large.peak_bytes);
     add_count(&l, "asked_bytes", sum.asked_bytes);
     add_count(&l, "alloc_bytes", sum.alloc_bytes);
-    put(&l);
+    put(&l, fd);
     l.n = 0;
     add(&l, "libweir-malloc:");
     add_count(&l, "arenas", open);
@@ -108,5 +109,5 @@ void shim_stats(void)
     add_count(&l, "large_peak_bytes", large.peak_bytes);
     add_count(&l, "ranges", shim.mem.ranges);
     add_count(&l, "reserve_bytes", shim.reserve_bytes);
-    put(&l);
+    put(&l, fd);
 }

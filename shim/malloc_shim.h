@@ -53,6 +53,7 @@ struct shim {
     _Atomic uint32_t threads; /* that ever allocated: the next one's arena */
     _Atomic uint64_t bad;     /* wrong addresses */
     uint64_t reserve_bytes;
+    int stats_fd; /* a copy of stderr, < 1: none */
     struct shim_options options;
 };
 extern struct shim shim;
