@@ -16,6 +16,7 @@
 
 #include "weir/mem.h"
 #include "weir/part.h"
+#include "weir/small.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,24 +31,43 @@ struct weir_heap_conf {
     size_t
         grow_bytes;   /* the least that the partition takes from the weir_mem when it has no room: this, or as
                             much as it has already, up to area_bytes. 0: it never grows */
-    uint32_t options; /* enum weir_part_option */
+    size_t small_bytes;  /* > 0: small requests go to managers of small objects, each in a range of the weir_mem;
+                            this is the first one's, and each further one is as large as all before it */
+    size_t small_most;   /* the longest such range; 0: small_bytes */
+    struct weir_small_conf small; /* align_bytes is set by the heap */
+    uint32_t options;             /* enum weir_part_option; of those for ALLOC none in a heap that grows */
     struct weir_part_hooks hooks;
     struct weir_lock lock;     /* around each operation of this heap */
-    struct weir_lock mem_lock; /* around weir_mem_take; taken with no other lock held */
+    struct weir_lock mem_lock; /* around what changes the weir_mem; taken with no other lock held */
 };
+
+#define WEIR_HEAP_STEP  16u /* small sizes are told apart by this many bytes */
+#define WEIR_HEAP_STEPS (WEIR_SMALL_RUN_MAX / 8 / WEIR_HEAP_STEP + 1)
+
+struct weir_heap_chunk;
 
 struct weir_heap {
     struct weir_part part; /* the system partition; first, so that its address is the heap's */
     struct weir_mem *mem;
     struct weir_heap_conf conf;
-    size_t part_bytes; /* in its ranges */
-    uint32_t state;    /* a mark while open */
-    int last_err;      /* of the last release or change of size that was refused */
+    size_t small_largest; /* requests of 1 to so many bytes are small; 0: none is */
+    struct weir_heap_chunk *first, *last; /* managers of small objects in the order in which they began */
+    size_t small_bytes;                   /* in their ranges */
+    size_t part_bytes;                    /* in the partition's ranges */
+    void *first_range;                    /* of these: it has the policy's state and stays */
+    uint64_t failures;
+    uint32_t state; /* a mark while open */
+    int last_err;   /* of the last release or change of size that was refused */
+    struct weir_heap_chunk *now[WEIR_HEAP_STEPS]; /* where a size was served from last */
 };
 
 /* Opens a heap whose partition takes its first range of conf->grow_bytes from mem, which is open and not
  * sealed. 0; WEIR_EINVAL: conf, or grow_bytes 0; WEIR_ENOMEM: mem has no such range (weir_mem_why). */
 int weir_heap_open(struct weir_heap *, struct weir_mem *, const struct weir_heap_conf *);
+
+/* The first manager of small objects begins now, instead of with the first small request: for memory that is to
+ * be sealed. 0; WEIR_ENOMEM: no such range; WEIR_EINVAL: conf.small_bytes is 0 or conf.small refused. */
+int weir_heap_small(struct weir_heap *);
 
 /* For a heap that is laid out with its weir_mem instead: the item to be configured as `rest`, so that the
  * partition gets all that is left of every area; least_bytes of it are planned for. Heap and mem are the ones
@@ -79,7 +99,14 @@ size_t weir_usable(const struct weir_heap *, const void *block);
 enum weir_why weir_heap_why(const struct weir_heap *);
 int weir_heap_err(const struct weir_heap *);
 
-/* Counts of both parts together. Time: the policy's stat. */
+/* Gives ranges back to the weir_mem in which nothing lives: the partition's but for its first, where the policy
+ * can part with areas, and managers of small objects. Bytes. Time: the ranges. Not from an interrupt handler. */
+size_t weir_heap_trim(struct weir_heap *);
+
+/* Every block, in use and free, of the partition and the managers of small objects. As weir_part_walk. */
+int weir_heap_walk(struct weir_heap *, weir_walk_fn, void *arg);
+
+/* Counts of both parts together; largest_free is the partition's. Time: the policy's stat and the managers'. */
 void weir_heap_info(struct weir_heap *, struct weir_mem_stat *out);
 
 /* The ranges are the weir_mem's again; blocks that were still in use are gone. Their number, or WEIR_ESTALE,

@@ -60,7 +60,9 @@ struct weir_keeper {
 };
 
 /* Keepers of what Weir has; obj beside each. */
-extern const struct weir_keeper weir_part_keeper; /* struct weir_part * */
+extern const struct weir_keeper weir_part_keeper;  /* struct weir_part * */
+extern const struct weir_keeper weir_small_keeper; /* struct weir_small *, level 1 */
+extern const struct weir_keeper weir_pool_keeper;  /* struct weir_pool *, level 1 or above */
 extern const struct weir_keeper
     weir_zbuf_keeper; /* struct weir *: the memory that it was started in. Any address
                                                      inside a zbuf stands for it; a free is weir_zfree */

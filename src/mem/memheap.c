@@ -10,12 +10,13 @@
  *
  * Invariants: part_bytes = sum of the ranges that the map says are the partition's; a block of the partition
  * lies in one of them. */
-#include "weir/malloc.h"
+#include "mem/memheap.h"
 
 #include <string.h>
 
 #include "base/bits.h"
 #include "mem/lock.h"
+#include "mem/ownermap.h"
 
 #define HEAP_OPEN 0x48454150u
 
@@ -44,6 +45,10 @@ static int set_conf(struct weir_heap *h, struct weir_mem *mem, const struct weir
     if (h->conf.align_bytes != 8 && h->conf.align_bytes != 16) return WEIR_EINVAL;
     /* A partition that grows is refused first and served then: that is nothing to report. */
     if (conf->grow_bytes > 0 && (conf->options & alloc_options) != 0) return WEIR_EINVAL;
+    if (conf->small_bytes > 0) {
+        h->small_largest = weir_heap_small_largest(&h->conf);
+        if (h->small_largest == 0) return WEIR_EINVAL;
+    }
     int err = weir_lock_check(&conf->mem_lock);
     return err < 0 ? err : weir_lock_check(&conf->lock);
 }
@@ -63,6 +68,7 @@ static int open_part(struct weir_heap *h, void *base, size_t bytes)
     int err = weir_part_open(&h->part, &conf, base, bytes);
     if (err < 0) return err;
     h->part_bytes = bytes;
+    h->first_range = base;
     h->state = HEAP_OPEN;
     return 0;
 }
@@ -110,20 +116,33 @@ int weir_heap_open(struct weir_heap *h, struct weir_mem *mem, const struct weir_
     return err;
 }
 
-/* Ranges go back one by one; the map, not the heap, knows them. */
+/* Small objects that still live keep their managers' ranges from being trimmed: those are dropped whole. */
 int weir_heap_close(struct weir_heap *h)
 {
+    struct weir_mem_stat st;
     if (!h || h->state != HEAP_OPEN) return WEIR_ESTALE;
+    memset(&st, 0, sizeof st);
+    weir_heap_small_info(h, &st);
     int live = weir_part_close(&h->part);
     if (live < 0) return live;
     uintptr_t before = weir_lock_enter(&h->conf.mem_lock);
+    weir_heap_small_drop(h);
     weir_mem_drop(h->mem, h);
     weir_lock_leave(&h->conf.mem_lock, before);
     h->state = 0;
-    return live;
+    return live + (int)st.live;
 }
 
 /* ---- requests ---- */
+
+/* A range of at least `least` bytes, better of `bytes`. mem_lock is held. */
+static void *range(struct weir_heap *h, size_t *bytes, size_t least)
+{
+    for (;; *bytes = *bytes / 2 < least ? least : *bytes / 2) {
+        void *base = weir_mem_take(h->mem, *bytes, 0, &weir_part_keeper, h, "system");
+        if (base || *bytes == least) return base;
+    }
+}
 
 /* More memory for one request. false: there is none, or the partition can't have another range. */
 static bool grow(struct weir_heap *h, size_t size, size_t align)
@@ -135,7 +154,7 @@ static bool grow(struct weir_heap *h, size_t size, size_t align)
     if (bytes > most) bytes = most;
     if (bytes < least) bytes = least;
     uintptr_t before = weir_lock_enter(&c->mem_lock);
-    void *base = weir_mem_take(h->mem, bytes, 0, &weir_part_keeper, h, "system");
+    void *base = range(h, &bytes, least);
     int err = base ? weir_part_add(&h->part, base, bytes) : WEIR_ENOMEM;
     if (err < 0 && base) (void)weir_mem_give(h->mem, base);
     if (err == 0) h->part_bytes += bytes;
@@ -143,21 +162,33 @@ static bool grow(struct weir_heap *h, size_t size, size_t align)
     return err == 0;
 }
 
+static void *refused(struct weir_heap *h)
+{
+    uintptr_t before = weir_lock_enter(&h->conf.lock);
+    h->failures++;
+    weir_lock_leave(&h->conf.lock, before);
+    return NULL;
+}
+
 static void *take(struct weir_heap *h, size_t size, size_t align)
 {
     void *p = weir_part_alloc(&h->part, size, align);
-    if (p || h->conf.grow_bytes == 0 || !grow(h, size, align)) return p;
-    return weir_part_alloc(&h->part, size, align);
+    if (!p && h->conf.grow_bytes > 0 && grow(h, size, align)) p = weir_part_alloc(&h->part, size, align);
+    return p ? p : refused(h);
 }
 
 void *weir_malloc(struct weir_heap *h, size_t size)
 {
+    if (size - 1 < h->small_largest) { /* 1 or more */
+        void *p = weir_heap_small_take(h, size);
+        if (p) return p;
+    }
     return take(h, size, 0);
 }
 
 void *weir_aligned_alloc(struct weir_heap *h, size_t align, size_t size)
 {
-    return take(h, size, align);
+    return align <= h->conf.align_bytes && weir_is_pow2(align) ? weir_malloc(h, size) : take(h, size, align);
 }
 
 void *weir_calloc(struct weir_heap *h, size_t count, size_t size)
@@ -226,9 +257,65 @@ int weir_heap_err(const struct weir_heap *h)
     return h->last_err;
 }
 
+/* The partition's ranges in which nothing lives. */
+static size_t trim_part(struct weir_heap *h)
+{
+    struct weir_mem *m = h->mem;
+    size_t sum = 0;
+    for (uint32_t i = 0; i < m->fresh; i++) {
+        const struct weir_mem_slab *s = &m->slab[i];
+        void *base = (void *)s->base;
+        size_t bytes = s->bytes;
+        if (bytes == 0 || s->obj != h || base == h->first_range) continue;
+        if (weir_part_remove(&h->part, base) != 0) continue;
+        (void)weir_mem_give(m, base);
+        h->part_bytes -= bytes;
+        sum += bytes;
+    }
+    return sum;
+}
+
+size_t weir_heap_trim(struct weir_heap *h)
+{
+    uintptr_t before = weir_lock_enter(&h->conf.mem_lock);
+    size_t sum = weir_heap_small_trim(h) + trim_part(h);
+    weir_lock_leave(&h->conf.mem_lock, before);
+    return sum;
+}
+
+int weir_heap_walk(struct weir_heap *h, weir_walk_fn fn, void *arg)
+{
+    int end = weir_part_walk(&h->part, fn, arg);
+    if (end != 0) return end;
+    uintptr_t before = weir_lock_enter(&h->conf.lock);
+    end = weir_heap_small_walk(h, fn, arg);
+    weir_lock_leave(&h->conf.lock, before);
+    return end;
+}
+
+void weir_heap_add(struct weir_mem_stat *sum, const struct weir_mem_stat *st)
+{
+    sum->allocs += st->allocs;
+    sum->frees += st->frees;
+    sum->bad_frees += st->bad_frees;
+    sum->live_bytes += st->live_bytes;
+    sum->peak_bytes += st->peak_bytes;
+    sum->live += st->live;
+    sum->peak += st->peak;
+    sum->alloc_bytes += st->alloc_bytes;
+    sum->asked_bytes += st->asked_bytes;
+    sum->configured_bytes += st->configured_bytes;
+    sum->overhead_bytes += st->overhead_bytes;
+    sum->free_bytes += st->free_bytes;
+}
+
 void weir_heap_info(struct weir_heap *h, struct weir_mem_stat *out)
 {
     struct weir_part_info info;
     memset(out, 0, sizeof *out);
     if (weir_part_info(&h->part, &info) == 0) *out = info.stat;
+    uintptr_t before = weir_lock_enter(&h->conf.lock);
+    weir_heap_small_info(h, out);
+    out->failures = h->failures;
+    weir_lock_leave(&h->conf.lock, before);
 }
