@@ -34,6 +34,8 @@
 #define GROW_BYTES  (sizeof(void *) == 8 ? (size_t)64 << 20 : (size_t)4 << 20)
 #define AREA_BYTES  (sizeof(void *) == 8 ? (size_t)2 << 30 : (size_t)256 << 20)
 #define AREAS       40
+#define SMALL_BYTES ((size_t)256 << 10)
+#define SMALL_MOST  ((size_t)64 << 20)
 #define ARENAS_AUTO 8
 
 struct shim shim;
@@ -71,7 +73,8 @@ static void start(void)
     size_t bytes = (size_t)(shim.options.bytes / GRANULE * GRANULE);
     void *base = reserve(&bytes);
     struct weir_area area = {.base = base, .bytes = bytes};
-    struct weir_mem_conf conf = {.granule_bytes = GRANULE, .slabs = WEIR_MEM_SLABS_MAX, .zeroed = 1};
+    struct weir_mem_conf conf = {
+        .granule_bytes = GRANULE, .slabs = WEIR_MEM_SLABS_MAX, .zeroed = 1, .hooks = shim_large_hooks};
     if (base && weir_mem_open(&shim.mem, &area, 1, &conf) == 0) shim.reserve_bytes = bytes;
     atomic_store_explicit(&shim.ready, 1, memory_order_release);
 }
@@ -93,6 +96,8 @@ static bool open_arena(struct shim_arena *a)
                                   .areas = AREAS,
                                   .area_bytes = AREA_BYTES,
                                   .grow_bytes = grow,
+                                  .small_bytes = SMALL_BYTES,
+                                  .small_most = SMALL_MOST,
                                   .lock = shim_lock_hooks(&a->lock),
                                   .mem_lock = shim_lock_hooks(&shim.mem_lock)};
     uintptr_t before = shim_lock_enter(&shim.starting);
@@ -115,28 +120,39 @@ struct shim_arena *shim_arena(void)
     return &shim.arena[0]; /* its memory may do for all */
 }
 
-/* Where the own arena has no room and no range to grow by. */
-static void *from_another(const struct shim_arena *own, size_t size, size_t align)
+static bool is_open(struct shim_arena *a)
 {
-    for (uint32_t i = 0; i < shim.arenas; i++) {
-        struct shim_arena *a = &shim.arena[i];
-        if (a == own || !atomic_load_explicit(&a->open, memory_order_acquire)) continue;
-        void *p = weir_aligned_alloc(&a->heap, align, size);
-        if (p) return p;
-    }
-    errno = ENOMEM;
-    return NULL;
+    return atomic_load_explicit(&a->open, memory_order_acquire) != 0;
 }
 
+size_t shim_trim(void)
+{
+    size_t sum = 0;
+    for (uint32_t i = 0; i < shim.arenas; i++)
+        if (is_open(&shim.arena[i])) sum += weir_heap_trim(&shim.arena[i].heap);
+    return sum;
+}
+
+/* From any arena, the own one first. */
+static void *from_all(struct shim_arena *own, size_t size, size_t align)
+{
+    void *p =
+        align <= SHIM_ALIGN ? weir_malloc(&own->heap, size) : weir_aligned_alloc(&own->heap, align, size);
+    for (uint32_t i = 0; !p && i < shim.arenas; i++) {
+        struct shim_arena *a = &shim.arena[i];
+        if (a != own && is_open(a)) p = weir_aligned_alloc(&a->heap, align ? align : 1, size);
+    }
+    return p;
+}
+
+/* What is empty in one arena may be what another one lacks. */
 void *shim_take(size_t size, size_t align)
 {
     struct shim_arena *a = shim_arena();
-    if (!atomic_load_explicit(&a->open, memory_order_acquire)) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    void *p = align <= SHIM_ALIGN ? weir_malloc(&a->heap, size) : weir_aligned_alloc(&a->heap, align, size);
-    return p ? p : from_another(a, size, align);
+    void *p = is_open(a) ? from_all(a, size, align) : NULL;
+    if (!p && is_open(a) && shim_trim() > 0) p = from_all(a, size, align);
+    if (!p) errno = ENOMEM;
+    return p;
 }
 
 /* ---- fork, begin and end ---- */

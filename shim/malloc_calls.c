@@ -159,11 +159,11 @@ EXPORT int malloc_trim(size_t pad)
 {
     (void)pad;
     int saved = errno;
-    size_t sum = shim_large_trim();
+    size_t sum = shim_trim() + shim_large_trim();
     for (uint32_t i = 0; i < shim.arenas; i++) {
         struct shim_arena *a = &shim.arena[i];
         if (!atomic_load_explicit(&a->open, memory_order_acquire)) continue;
-        (void)weir_part_walk(&a->heap.part, purge_block, &sum);
+        (void)weir_heap_walk(&a->heap, purge_block, &sum);
     }
     errno = saved;
     return sum > 0;

@@ -1,13 +1,14 @@
 /* malloc_large.c: requests that have a range of the weir_mem of their own.
  *
- * A freed range is somebody else's at once, but its pages are kept for a while, since a program that frees a
- * large block often asks for the next one: up to KEEP_BYTES in KEPT stretches, the oldest go back to the
- * system first. A range that takes kept pages over is not zero, and calloc clears it.
+ * A freed range, one of an arena too, may be somebody else's at once, but its pages are kept for a while, since a
+ * program that frees a large block often asks for the next one: up to KEEP_BYTES in KEPT stretches, the oldest
+ * go back to the system first. A range that takes kept pages over is not zero, and calloc clears it.
  *
- * Invariants, under mem_lock: kept stretches are disjoint and lie in free granules; kept_bytes is their sum.
+ * Invariants, under mem_lock: kept stretches are disjoint and lie in free granules; kept_bytes is their sum; pages
+ * of free granules that are not kept are zeros.
  *
  * A block that grows takes the granules behind it, where they are free; else its pages move to a range of
- * their own by mremap, and the place where they were is mapped again: nothing is copied. */
+ * their own by mremap: nothing is copied. */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,6 +25,7 @@ static struct stretch {
     size_t bytes;
 } kept[KEPT];
 static uint32_t kept_n;
+static bool last_was_kept; /* of the range that was taken last: some of its pages */
 static struct shim_large_stat stat;
 
 static void purge(char *base, size_t bytes)
@@ -52,19 +54,28 @@ static void keep(char *base, size_t bytes)
 }
 
 /* The range is in use: kept pages of it are its own, and what is kept beside it goes back. */
-static bool take_over(char *base, size_t bytes)
+static void on_taken(void *ctx, void *range, size_t bytes)
 {
-    bool any = false;
+    char *base = range;
+    (void)ctx;
+    last_was_kept = false;
     for (uint32_t i = kept_n; i-- > 0;) {
         struct stretch s = kept[i];
         if (s.base >= base + bytes || base >= s.base + s.bytes) continue;
         if (s.base < base) purge(s.base, (size_t)(base - s.base));
         if (s.base + s.bytes > base + bytes) purge(base + bytes, (size_t)(s.base + s.bytes - base) - bytes);
         forget(i);
-        any = true;
+        last_was_kept = true;
     }
-    return any;
 }
+
+static void on_given(void *ctx, void *range, size_t bytes)
+{
+    (void)ctx;
+    keep(range, bytes);
+}
+
+const struct weir_mem_hooks shim_large_hooks = {.taken = on_taken, .given = on_given};
 
 static void count(uint64_t more, uint64_t less)
 {
@@ -79,17 +90,24 @@ static size_t range_of(const void *block)
     return h.base == block ? h.bytes : 0;
 }
 
-void *shim_large_take(size_t size, size_t align, bool *zero)
+static void *take(size_t size, size_t align, bool *zero)
 {
     uintptr_t before = shim_lock_enter(&shim.mem_lock);
     char *p = weir_mem_take(&shim.mem, size, align, &shim_large_keeper, &shim, "large");
     if (p) {
         size_t bytes = range_of(p);
-        *zero = !take_over(p, bytes);
+        *zero = !last_was_kept;
         count(bytes, 0);
         stat.allocs++;
     }
     shim_lock_leave(&shim.mem_lock, before);
+    return p;
+}
+
+void *shim_large_take(size_t size, size_t align, bool *zero)
+{
+    void *p = take(size, align, zero);
+    if (!p && shim_trim() > 0) p = take(size, align, zero);
     if (!p) errno = ENOMEM;
     return p;
 }
@@ -102,7 +120,6 @@ static int release(void *obj, void *block)
     size_t bytes = range_of(block);
     int err = bytes > 0 ? weir_mem_give(&shim.mem, block) : WEIR_EINTERIOR;
     if (err == 0) {
-        keep(block, bytes);
         count(0, bytes);
         stat.frees++;
     }
@@ -111,13 +128,17 @@ static int release(void *obj, void *block)
     return err;
 }
 
-/* Moves the pages and maps their old place again. false: nothing has moved. */
+/* Moves the pages; their old place stays mapped, and empty. false: nothing has moved (a kernel before 5.7). */
 static bool move_pages(char *to, char *from, size_t bytes)
 {
-    if (mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) return false;
-    void *again = mmap(from, bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    return again == from;
+#ifdef MREMAP_DONTUNMAP
+    return mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) != MAP_FAILED;
+#else
+    (void)to;
+    (void)from;
+    (void)bytes;
+    return false;
+#endif
 }
 
 /* Longer or shorter in place; under the lock. */
@@ -125,8 +146,6 @@ static bool stretch(char *block, size_t old, size_t size)
 {
     if (weir_mem_stretch(&shim.mem, block, size) < 0) return false;
     size_t now = range_of(block);
-    if (now > old) (void)take_over(block + old, now - old);
-    if (now < old) keep(block + now, old - now);
     count(now, old);
     return true;
 }

@@ -61,12 +61,18 @@ extern struct shim shim;
 /* The calling thread's arena, opened when it is used the first time; NULL iff there is no memory at all. */
 struct shim_arena *shim_arena(void);
 
-/* From the calling thread's arena, and when that can't, from another. NULL: ENOMEM. */
+/* From the calling thread's arena, and when that can't, from another. NULL: ENOMEM. align: a power of two or 0. */
 void *shim_take(size_t size, size_t align);
+
+/* Ranges in which nothing lives leave their arenas. Bytes. */
+size_t shim_trim(void);
 
 /* ---- malloc_large.c ---- */
 
 extern const struct weir_keeper shim_large_keeper;
+
+/* For the weir_mem: which pages are whose. */
+extern const struct weir_mem_hooks shim_large_hooks;
 
 /* A range of its own; *zero: its bytes are zeros. NULL: ENOMEM. */
 void *shim_large_take(size_t size, size_t align, bool *zero);

@@ -29,11 +29,12 @@ struct weir_heap_conf {
     uint32_t areas;                   /* ranges that the partition may have; 0: WEIR_MEM_AREAS_MAX */
     size_t area_bytes;                /* the longest of them; 0: that of the first one */
     size_t
-        grow_bytes;   /* the least that the partition takes from the weir_mem when it has no room: this, or as
+        grow_bytes; /* the least that the partition takes from the weir_mem when it has no room: this, or as
                             much as it has already, up to area_bytes. 0: it never grows */
-    size_t small_bytes;  /* > 0: small requests go to managers of small objects, each in a range of the weir_mem;
+    size_t
+        small_bytes; /* > 0: small requests go to managers of small objects, each in a range of the weir_mem;
                             this is the first one's, and each further one is as large as all before it */
-    size_t small_most;   /* the longest such range; 0: small_bytes */
+    size_t small_most;            /* the longest such range; 0: small_bytes */
     struct weir_small_conf small; /* align_bytes is set by the heap */
     uint32_t options;             /* enum weir_part_option; of those for ALLOC none in a heap that grows */
     struct weir_part_hooks hooks;
@@ -50,14 +51,14 @@ struct weir_heap {
     struct weir_part part; /* the system partition; first, so that its address is the heap's */
     struct weir_mem *mem;
     struct weir_heap_conf conf;
-    size_t small_largest; /* requests of 1 to so many bytes are small; 0: none is */
+    size_t small_largest;                 /* requests of 1 to so many bytes are small; 0: none is */
     struct weir_heap_chunk *first, *last; /* managers of small objects in the order in which they began */
     size_t small_bytes;                   /* in their ranges */
     size_t part_bytes;                    /* in the partition's ranges */
     void *first_range;                    /* of these: it has the policy's state and stays */
     uint64_t failures;
-    uint32_t state; /* a mark while open */
-    int last_err;   /* of the last release or change of size that was refused */
+    uint32_t state;                               /* a mark while open */
+    int last_err;                                 /* of the last release or change of size that was refused */
     struct weir_heap_chunk *now[WEIR_HEAP_STEPS]; /* where a size was served from last */
 };
 

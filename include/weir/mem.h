@@ -61,7 +61,7 @@ struct weir_keeper {
 
 /* Keepers of what Weir has; obj beside each. */
 extern const struct weir_keeper weir_part_keeper;  /* struct weir_part * */
-extern const struct weir_keeper weir_small_keeper; /* struct weir_small *, level 1 */
+extern const struct weir_keeper weir_small_keeper; /* struct weir_small * */
 extern const struct weir_keeper weir_pool_keeper;  /* struct weir_pool *, level 1 or above */
 extern const struct weir_keeper
     weir_zbuf_keeper; /* struct weir *: the memory that it was started in. Any address
@@ -85,6 +85,14 @@ struct weir_mem_item {
     int (*open)(void *obj, void *base, size_t bytes);
 };
 
+/* Told of memory that changes hands after weir_mem_open, whole granules, in the caller's context: where pages can
+ * go back to a system. Must not call the weir_mem. */
+struct weir_mem_hooks {
+    void *ctx;
+    void (*taken)(void *ctx, void *base, size_t bytes); /* is a keeper's from now on; NULL: not told */
+    void (*given)(void *ctx, void *base, size_t bytes); /* is nobody's from now on; NULL: not told */
+};
+
 struct weir_mem_conf {
     uint32_t granule_bytes; /* a power of two, WEIR_MEM_GRANULE_MIN to _MAX; 0: WEIR_MEM_GRANULE */
     uint32_t slabs;         /* ranges at a time: items, ranges of the rest, and growth. 1 to 255: one byte a
@@ -94,6 +102,7 @@ struct weir_mem_conf {
     uint64_t grow_bytes; /* left free for weir_mem_take, in whole granules */
     uint32_t zeroed;     /* 1: the areas are all zeros, as a fresh mapping is: the map is not cleared, so
                                   that only what is used of it is ever touched */
+    struct weir_mem_hooks hooks;
     struct weir_mem_item rest; /* the system partition: at least count * each_bytes, and all that is left.
                                   keeper and open NULL: what is left is left for weir_mem_take */
 };
@@ -132,6 +141,7 @@ struct weir_mem {
     size_t granules;              /* of all areas */
     uint64_t free_bytes;          /* whole granules that weir_mem_take may hand out */
     uint64_t takes, gives, failures, bad_frees;
+    struct weir_mem_hooks hooks;
 };
 
 /* ---- laying out ---- */

@@ -349,6 +349,7 @@ int weir_mem_open(struct weir_mem *m, const struct weir_area *area, unsigned n,
     number_granules(m, &p, area, n, granules);
     if (!conf->zeroed) memset(m->map, 0, m->granules << m->wide);
     m->state = WEIR_MEM_OPEN; /* items may take ranges when they begin */
+    m->hooks = conf->hooks;
     err = begin_all(m, conf, &p, area, n);
     if (err < 0) m->state = 0;
     return err < 0 ? err : 0;

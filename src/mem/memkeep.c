@@ -2,6 +2,8 @@
 #include "weir/err.h"
 #include "weir/mem.h"
 #include "weir/part.h"
+#include "weir/pool.h"
+#include "weir/small.h"
 
 /* ---- partitions ---- */
 
@@ -41,3 +43,82 @@ const struct weir_keeper weir_part_keeper = {.name = "part",
                                              .resize = part_resize,
                                              .walk = part_walk,
                                              .live = part_live};
+
+/* ---- managers of small objects ---- */
+
+static int small_free(void *obj, void *block)
+{
+    ptrdiff_t freed = weir_small_free(obj, block);
+    return freed < 0 ? (int)freed : 0;
+}
+
+static ptrdiff_t small_usable(const void *obj, const void *block)
+{
+    return weir_small_usable(obj, block);
+}
+
+static ptrdiff_t small_resize(void *obj, void *block, size_t size)
+{
+    ptrdiff_t usable = small_usable(obj, block);
+    return usable < 0 || size <= (size_t)usable ? usable : WEIR_ENOMEM;
+}
+
+static int small_walk(const void *obj, const void *base, size_t bytes, weir_walk_fn fn, void *arg)
+{
+    (void)base;
+    (void)bytes;
+    return weir_small_walk(obj, fn, arg);
+}
+
+static uint64_t small_live(const void *obj)
+{
+    struct weir_mem_stat st;
+    weir_small_info(obj, &st);
+    return st.live;
+}
+
+const struct weir_keeper weir_small_keeper = {.name = "small",
+                                              .free = small_free,
+                                              .usable = small_usable,
+                                              .resize = small_resize,
+                                              .walk = small_walk,
+                                              .live = small_live};
+
+/* ---- pools ---- */
+
+static int pool_free(void *obj, void *block)
+{
+    return weir_pool_put(obj, block);
+}
+
+static ptrdiff_t pool_usable(const void *obj, const void *block)
+{
+    return weir_pool_usable((struct weir_pool *)obj, block);
+}
+
+static ptrdiff_t pool_resize(void *obj, void *block, size_t size)
+{
+    ptrdiff_t usable = pool_usable(obj, block);
+    return usable < 0 || size <= (size_t)usable ? usable : WEIR_ENOMEM;
+}
+
+static int pool_walk(const void *obj, const void *base, size_t bytes, weir_walk_fn fn, void *arg)
+{
+    (void)base;
+    (void)bytes;
+    return weir_pool_walk(obj, fn, arg);
+}
+
+static uint64_t pool_live(const void *obj)
+{
+    struct weir_pool_info info;
+    weir_pool_info(obj, &info);
+    return info.stat.live;
+}
+
+const struct weir_keeper weir_pool_keeper = {.name = "pool",
+                                             .free = pool_free,
+                                             .usable = pool_usable,
+                                             .resize = pool_resize,
+                                             .walk = pool_walk,
+                                             .live = pool_live};

@@ -13,6 +13,25 @@ static void *got_none(struct weir_mem *m, enum weir_why why)
     return NULL;
 }
 
+static void tell_taken(const struct weir_mem *m, uintptr_t base, size_t bytes)
+{
+    if (m->hooks.taken) m->hooks.taken(m->hooks.ctx, (void *)base, bytes);
+}
+
+static void tell_given(const struct weir_mem *m, uintptr_t base, size_t bytes)
+{
+    if (m->hooks.given) m->hooks.given(m->hooks.ctx, (void *)base, bytes);
+}
+
+static void drop(struct weir_mem *m, struct weir_mem_slab *s)
+{
+    uintptr_t base = s->base;
+    size_t bytes = s->bytes;
+    weir_ownermap_drop(m, s);
+    m->gives++;
+    tell_given(m, base, bytes);
+}
+
 /* Why no range of these bytes was found. */
 static enum weir_why why_none(const struct weir_mem *m, size_t bytes)
 {
@@ -41,6 +60,7 @@ void *weir_mem_take(struct weir_mem *m, size_t bytes, size_t align, const struct
     s->obj = obj;
     s->name = name;
     m->takes++;
+    tell_taken(m, base, bytes);
     return (void *)base;
 }
 
@@ -62,8 +82,7 @@ int weir_mem_give(struct weir_mem *m, void *base)
         m->bad_frees++;
         return err;
     }
-    weir_ownermap_drop(m, s);
-    m->gives++;
+    drop(m, s);
     return 0;
 }
 
@@ -75,16 +94,17 @@ int weir_mem_stretch(struct weir_mem *m, void *base, size_t bytes)
     if (bytes > SIZE_MAX / 2) return WEIR_ENOMEM;
     bytes = (size_t)weir_align_up(bytes > 0 ? bytes : 1, (size_t)1 << m->shift);
     if (bytes > s->bytes && m->sealed) return WEIR_ESEALED;
-    return weir_ownermap_stretch(m, s, bytes) ? 0 : WEIR_ENOMEM;
+    size_t was = s->bytes;
+    if (!weir_ownermap_stretch(m, s, bytes)) return WEIR_ENOMEM;
+    if (bytes > was) tell_taken(m, s->base + was, bytes - was);
+    if (bytes < was) tell_given(m, s->base + bytes, was - bytes);
+    return 0;
 }
 
 void weir_mem_drop(struct weir_mem *m, const void *obj)
 {
-    for (uint32_t i = 0; m->state == WEIR_MEM_OPEN && i < m->fresh; i++) {
-        if (m->slab[i].bytes == 0 || m->slab[i].obj != obj) continue;
-        weir_ownermap_drop(m, &m->slab[i]);
-        m->gives++;
-    }
+    for (uint32_t i = 0; m->state == WEIR_MEM_OPEN && i < m->fresh; i++)
+        if (m->slab[i].bytes > 0 && m->slab[i].obj == obj) drop(m, &m->slab[i]);
 }
 
 int weir_mem_keep(struct weir_mem *m, const void *base, const struct weir_keeper *keeper, void *obj,

@@ -32,7 +32,6 @@ static struct weir_small_conf small_conf(const struct weir_heap_conf *conf)
 {
     struct weir_small_conf c = conf->small;
     c.align_bytes = conf->align_bytes;
-    if (c.level == 0) c.level = 1; /* wrong addresses must be found */
     return c;
 }
 

@@ -35,7 +35,19 @@ struct model {
     struct model_range range[MODEL_RANGES];
     unsigned ranges;
     uint64_t asked;
+    uint64_t in_hand; /* bytes, by what the hooks told */
 };
+
+static inline void model_taken(void *ctx, void *base, size_t bytes)
+{
+    (void)base;
+    ((struct model *)ctx)->in_hand += bytes;
+}
+static inline void model_given(void *ctx, void *base, size_t bytes)
+{
+    (void)base;
+    ((struct model *)ctx)->in_hand -= bytes;
+}
 
 static const struct weir_keeper model_keeper = {.name = "model"};
 
@@ -197,10 +209,12 @@ static inline uint64_t model_life(struct weir_sim *sim, uint8_t *block, unsigned
     memset(&conf, 0, sizeof conf);
     x.block = block;
     conf.granule_bytes = WEIR_MEM_GRANULE_MIN << test_below(sim, 8);
+    conf.hooks = (struct weir_mem_hooks){.ctx = &x, .taken = model_taken, .given = model_given};
     conf.slabs = test_below(sim, 2) ? 255 : 8 + test_below(sim, 1000);
     do
         model_areas(&x, sim, conf.granule_bytes < 16 ? 16 : conf.granule_bytes);
     while (weir_mem_open(&x.mem, x.area, x.areas, &conf) != 0);
+    uint64_t whole = x.mem.free_bytes;
     for (unsigned i = 0; i < steps; i++) {
         if (x.ranges == 0 || (x.ranges < MODEL_RANGES && test_below(sim, 5) < 3))
             model_take(&x, sim);
@@ -210,6 +224,7 @@ static inline uint64_t model_life(struct weir_sim *sim, uint8_t *block, unsigned
             model_stretch(&x, sim);
         model_ask_around(&x, sim, 64);
         if (i % 16 == 0) model_must(weir_ownermap_check(&x.mem) == 0);
+        model_must(x.in_hand + x.mem.free_bytes == whole);
     }
     while (x.ranges > 0)
         model_give(&x, sim);
