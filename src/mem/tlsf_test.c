@@ -14,7 +14,7 @@
 
 #define AREA 65536
 
-static _Alignas(4096) uint8_t memory[2 * AREA + 4096];
+static _Alignas(AREA) uint8_t memory[2 * AREA + 4096];
 static _Alignas(max_align_t) uint8_t state[WEIR_TLSF_STATE_BYTES(AREA, 4, 3, 2)];
 
 static void begin(uint32_t align, uint32_t areas, uint32_t level)
