@@ -176,19 +176,20 @@ static WEIR_APART void *general(struct weir_tlsf *s, size_t size, size_t align, 
     return p;
 }
 
-/* The front of list c, which is long enough, with what it is longer cut off. */
-static WEIR_APART void *take(struct weir_tlsf_area *a, size_t c, size_t need, size_t *got)
+/* Takes the block b, the front of list c and long enough, with what it is longer cut off. The order of the
+ * arguments, here and below, is the one that leaves each where it is: c counts shifts, which takes the fourth. */
+static WEIR_APART void *take(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c, size_t *got)
 {
-    tlsf_word *b = tlsf_to(a, tlsf_front(a, c));
     take_front(a, b, c);
     return handed(a, b, cut(a, b, b[TLSF_SIZE] - TLSF_FREE, need, 0), got);
 }
 
 /* The front of list c is none, or too short. */
-static WEIR_APART void *take_above(struct weir_tlsf *s, size_t c, size_t need, size_t *got)
+static WEIR_APART void *take_above(struct weir_tlsf_area *a, size_t need, struct weir_tlsf *s, size_t c,
+                                   size_t *got)
 {
-    struct weir_tlsf_area *a = tlsf_first(s);
-    if (tlsf_above(a, &c)) return take(a, c, need, got);
+    if (need < TLSF_MIN) need = TLSF_MIN;
+    if (tlsf_above(a, &c)) return take(a, need, tlsf_to(a, tlsf_front(a, c)), c, got);
     return s->count > 1 ? general(s, need - TLSF_HEAD, 0, got) : NULL;
 }
 
@@ -199,15 +200,16 @@ static void *tlsf_alloc(void *state, size_t size, size_t align, size_t *got)
     struct weir_tlsf *s = state;
     struct weir_tlsf_area *a = tlsf_first(s);
     if (size >= s->quick_size || align > s->align) return general(s, size, align, got);
-    size_t need = tlsf_need(s, size), c = tlsf_class(need), link = tlsf_front(a, c);
-    if (link == 0) return take_above(s, c, need, got);
+    /* Below the smallest block there are lists, but never a block on them. */
+    size_t need = (size + s->round) & s->mask, c = tlsf_class(need), link = tlsf_front(a, c);
+    if (link == 0) return take_above(a, need, s, c, got);
     tlsf_word *b = tlsf_to(a, link);
-    size_t have = b[TLSF_SIZE];
-    if (have < need) return take_above(s, c, need, got);
-    if (have - TLSF_FREE - need >= TLSF_MIN) return take(a, c, need, got);
+    uint32_t have = b[TLSF_SIZE];
+    if (have < need) return take_above(a, need, s, c, got);
+    if (have - need >= TLSF_MIN + TLSF_FREE) return take(a, need, b, c, got);
     take_front(a, b, c);
     have -= TLSF_FREE;
-    b[TLSF_SIZE] = (uint32_t)have;
+    b[TLSF_SIZE] = have;
     tlsf_step(b, have)[TLSF_SIZE] -= TLSF_PREV_FREE;
     return handed(a, b, have, got);
 }
