@@ -248,22 +248,12 @@ static inline uint8_t *tlsf_bit(const struct weir_tlsf *s, const struct weir_tls
     return (uint8_t *)((uintptr_t)a + a->bits_at + g / 8);
 }
 
-/* Level 1 and 2: the foot of the free block b, and what its links lead to, agree with it. Whatever its words are,
- * nothing outside the area is read. size: of b's head, which lies in the area. */
-static inline bool tlsf_tied(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b,
-                             size_t size)
-{
-    uint32_t link = tlsf_link_of(a, b), next = b[TLSF_NEXT], prev = b[TLSF_PREV];
-    if (tlsf_step(b, size)[TLSF_FOOT] != size + TLSF_FREE) return false;
-    if (next != 0) {
-        if (next - TLSF_FIRST >= a->span || (next & 3) != 1 || tlsf_to(a, next)[TLSF_PREV] != link)
-            return false;
-    }
-    if (prev & TLSF_MARK) return prev >> 2 < s->lists && tlsf_front(a, prev >> 2) == link;
-    return prev - TLSF_FIRST < a->span && (prev & 1) && tlsf_to(a, prev)[TLSF_NEXT] == link;
-}
-
 /* ---- tlsf_vet.c ---- */
+
+/* Level 1 and 2: the foot of the free block b, and what its links lead to, agree with it. Whatever its words are,
+ * nothing outside the area is read. size: of b's head; b + size lies in the area. */
+bool weir_tlsf_tied(const struct weir_tlsf *, const struct weir_tlsf_area *, const tlsf_word *b,
+                    uint32_t size);
 
 /* The area of p, and in *err 0 or WEIR_EFOREIGN; at level 1 and 2 the block's head and its neighbours' are compared
  * as well, and the links of those that are free: WEIR_EINTERIOR, WEIR_EFREE, WEIR_ECORRUPT. Reads only; constant
