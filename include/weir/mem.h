@@ -59,13 +59,12 @@ struct weir_keeper {
     uint64_t (*live)(const void *obj);
 };
 
-/* Keepers of what Weir has; obj beside each. */
+/* Keepers of what Weir has; obj beside each. A stack's is for the memory that it was started in: any address inside a
+ * zbuf stands for it there, and a free is weir_zfree. */
 extern const struct weir_keeper weir_part_keeper;  /* struct weir_part * */
 extern const struct weir_keeper weir_small_keeper; /* struct weir_small * */
 extern const struct weir_keeper weir_pool_keeper;  /* struct weir_pool *, level 1 or above */
-extern const struct weir_keeper
-    weir_zbuf_keeper; /* struct weir *: the memory that it was started in. Any address
-                                                     inside a zbuf stands for it; a free is weir_zfree */
+extern const struct weir_keeper weir_zbuf_keeper;  /* struct weir * */
 
 /* One thing that weir_mem_open lays out. */
 struct weir_mem_item {

@@ -178,7 +178,7 @@ static void edges(void)
     must(((char *)p)[99] == 7);
     must(realloc(p, 0) == NULL);
     must(posix_memalign(&p, 3, 8) == EINVAL && posix_memalign(&p, sizeof(void *) / 2, 8) == EINVAL);
-    must(hide(memalign(100, 50)) != NULL);
+    must(hide(memalign(far_too_much() / (SIZE_MAX / 100), 50)) != NULL);
     must(malloc_usable_size(NULL) == 0);
     errno = 77;
     free(hide(malloc(2000000)));
