@@ -209,15 +209,15 @@ static bool full(const struct weir_small_run *r)
     return r->free == NULL && r->fresh == r->cells && r->more + 1 == r->cells;
 }
 
-/* Whether the class's cur has an object now. */
-static bool ready(struct weir_small *s, struct weir_small_class *c)
+/* Whether the class's cur has an object now; `idle`: an idle run may be had. */
+static bool ready(struct weir_small *s, struct weir_small_class *c, bool idle)
 {
     if (run_has(s, c->cur)) return true;
     leave_cur(s, c);
     struct weir_small_run *r;
     if (c->head != 0)
         (void)take_run(s, c);
-    else if ((r = idle_run(s)) != NULL)
+    else if (idle && (r = idle_run(s)) != NULL)
         cut(s, c, r);
     return run_has(s, c->cur);
 }
@@ -243,12 +243,15 @@ static void *refused(struct weir_small *s, enum weir_why why)
     return NULL;
 }
 
-/* From class n or a larger one whose objects are aligned. */
+/* From class n or a larger one whose objects are aligned. What the first can't have of idle runs none can. */
 static void *alloc_from(struct weir_small *s, uint32_t n, size_t size, size_t align)
 {
+    bool idle = true;
     for (; n < s->classes; n++) {
         struct weir_small_class *c = &s->cls[n];
-        if ((c->stride & (align - 1)) == 0 && ready(s, c)) return pop(s, c, size);
+        if ((c->stride & (align - 1)) != 0) continue;
+        if (ready(s, c, idle)) return pop(s, c, size);
+        idle = false;
     }
     return refused(s, WEIR_WHY_FULL);
 }
