@@ -1,7 +1,12 @@
 /* bench_mem_schemes.c: Weir's schemes behind one pair of calls. */
 #include "bench_mem_schemes.h"
 
+#include <stdatomic.h>
 #include <string.h>
+
+#include "weir/part.h"
+
+#define SIZE_MAX_SERVED (1u << 30)
 
 void *mem_hollow_get(size_t size)
 {
@@ -70,13 +75,96 @@ void mem_policy_hollow(void)
     bare.release = hollow_release;
 }
 
-#define BARE                                                                                                 \
-    .open = mem_policy_open, .get = mem_policy_get, .put = mem_policy_put,                                   \
-    .get_aligned = mem_policy_get_aligned, .hollow = mem_policy_hollow
+#define BARE(policy_, name_, what_, level_)                                                                  \
+    {                                                                                                        \
+        .name = name_, .what = what_, .policy = &policy_, .align_bytes = 8, .level = level_, .least = 1,     \
+        .most = SIZE_MAX_SERVED, .open = mem_policy_open, .get = mem_policy_get, .put = mem_policy_put,      \
+        .get_aligned = mem_policy_get_aligned, .hollow = mem_policy_hollow                                   \
+    }
+
+static const struct mem_scheme firstfit = BARE(weir_firstfit_list, "firstfit", "first fit, no checks", 0);
+
+/* ---- partitions, with a lock hook that is a spin lock ---- */
+
+static struct weir_part part;
+static atomic_flag held = ATOMIC_FLAG_INIT;
+static void *(*part_alloc)(struct weir_part *, size_t size, size_t align);
+static int (*part_free)(struct weir_part *, void *block);
+
+static uintptr_t spin_enter(void *ctx)
+{
+    (void)ctx;
+    while (atomic_flag_test_and_set_explicit(&held, memory_order_acquire)) {
+    }
+    return 0;
+}
+
+static void spin_leave(void *ctx, uintptr_t before)
+{
+    (void)ctx, (void)before;
+    atomic_flag_clear_explicit(&held, memory_order_release);
+}
+
+static bool part_scheme_open(const struct mem_scheme *s, void *base, size_t bytes, size_t cell)
+{
+    struct weir_part_conf conf = {.name = s->name,
+                                  .policy = s->policy,
+                                  .cut = {.align_bytes = s->align_bytes, .level = s->level},
+                                  .lock = {WEIR_LOCK_HOOK, NULL, spin_enter, spin_leave}};
+    (void)cell;
+    part_alloc = weir_part_alloc;
+    part_free = weir_part_free;
+    memset(&part, 0, sizeof part);
+    return weir_part_open(&part, &conf, base, bytes) == 0;
+}
+
+static void *part_get(size_t size)
+{
+    return part_alloc(&part, size, 0);
+}
+
+static void *part_get_aligned(size_t size, size_t align)
+{
+    return part_alloc(&part, size, align);
+}
+
+static void part_put(void *block, size_t size)
+{
+    (void)size;
+    (void)part_free(&part, block);
+}
+
+static void *hollow_part_alloc(struct weir_part *p, size_t size, size_t align)
+{
+    (void)p, (void)size, (void)align;
+    return NULL;
+}
+
+static int hollow_part_free(struct weir_part *p, void *block)
+{
+    (void)p, (void)block;
+    return 0;
+}
+
+static void part_hollow(void)
+{
+    part_alloc = hollow_part_alloc;
+    part_free = hollow_part_free;
+}
+
+#define PART(policy_, name_, what_)                                                                          \
+    {                                                                                                        \
+        .name = name_, .what = what_, .policy = &policy_, .align_bytes = 8, .level = 1, .least = 1,          \
+        .most = SIZE_MAX_SERVED, .shared = true, .open = part_scheme_open, .get = part_get, .put = part_put, \
+        .get_aligned = part_get_aligned, .hollow = part_hollow                                               \
+    }
+
+static const struct mem_scheme part_firstfit =
+    PART(weir_firstfit_list, "part-firstfit", "a partition over first fit: level 1, counts, lock");
 
 /* ---- all of them ---- */
 
-static const struct mem_scheme *const schemes[] = {NULL};
+static const struct mem_scheme *const schemes[] = {&firstfit, &part_firstfit};
 
 const struct mem_scheme *mem_scheme_at(unsigned n)
 {

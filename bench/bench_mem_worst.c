@@ -13,11 +13,12 @@
 #include "bench_mem.h"
 #include "bench_step.h"
 
-#define TURNS       200000u
-#define TURNS_QUICK 20000u
-#define CALLS       (TURNS + MEM_LIVE_MAX)
-#define TIMINGS     3u
-#define CHOSEN      200u
+#define TURNS        200000u
+#define TURNS_QUICK  20000u
+#define CALLS        (TURNS + MEM_LIVE_MAX)
+#define TIMINGS      3u
+#define CHOSEN       200u
+#define CHOSEN_QUICK 20u
 
 enum { GET, PUT, KINDS };
 
@@ -100,9 +101,9 @@ static bool fork_run(const struct mem_scheme *s, const struct mem_load *load, un
 }
 
 /* The slowest calls. Those that were never made have no time. */
-static void choose(int kind, unsigned calls)
+static void choose(int kind, unsigned calls, unsigned chosen)
 {
-    for (unsigned i = 0; i < CHOSEN; i++) {
+    for (unsigned i = 0; i < chosen; i++) {
         unsigned best = calls;
         for (unsigned k = 0; k < calls; k++) {
             uint32_t took = shared->took[kind][k];
@@ -124,7 +125,7 @@ static uint64_t around(const struct mem_scheme *s, int kind)
     return count - MEM_HOLLOW;
 }
 
-static void worst_of(const struct mem_scheme *s, const struct mem_load *load, unsigned turns)
+static void worst_of(const struct mem_scheme *s, const struct mem_load *load, unsigned turns, unsigned chosen)
 {
     static const char *const word[KINDS] = {"get", "put"};
     char name[40];
@@ -132,8 +133,8 @@ static void worst_of(const struct mem_scheme *s, const struct mem_load *load, un
     memset(shared->took, 0xff, sizeof shared->took);
     for (unsigned i = 0; i < TIMINGS; i++)
         if (!fork_run(s, load, turns, false)) return;
-    choose(GET, turns);
-    choose(PUT, turns + MEM_LIVE_MAX);
+    choose(GET, turns, chosen);
+    choose(PUT, turns + MEM_LIVE_MAX, chosen);
     if (!fork_run(s, load, turns, true)) return;
     for (int kind = 0; kind < KINDS; kind++) {
         snprintf(name, sizeof name, "mem-%s-worst-%s", load->name, word[kind]);
@@ -152,5 +153,6 @@ void mem_worst(const struct mem_scheme *s, bool quick)
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED) bench_die("no memory to share");
     for (unsigned i = 0; i < MEM_LOADS; i++)
-        if (mem_serves(s, &mem_loads[i])) worst_of(s, &mem_loads[i], quick ? TURNS_QUICK : TURNS);
+        if (mem_serves(s, &mem_loads[i]))
+            worst_of(s, &mem_loads[i], quick ? TURNS_QUICK : TURNS, quick ? CHOSEN_QUICK : CHOSEN);
 }

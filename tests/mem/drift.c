@@ -2,12 +2,12 @@
  *
  *     drift SCHEME OPERATIONS     `leaky`: a scheme that loses a block now and then, which must be found out
  *
- * The load goes through eight phases of sizes and numbers of live blocks, a hundred times; at each change what is
+ * The load goes through eight phases of sizes and numbers of live blocks, ten to a hundred times; at each change what is
  * too many is released in random order, and the rest stays between the new blocks. WEIR_LONG set in the
  * environment makes it ten times as many operations.
  *
  * The footprint of a cycle is the highest end of any block in it, from the start of the area: for a scheme that
- * cuts one area, what of the area was needed. A tenth of the run is ten cycles; its footprint is their median, so
+ * cuts one area, what of the area was needed. A tenth of a run of 10^7 or more is ten cycles; its footprint is their median, so
  * that one unlucky moment does not decide. The first tenth is warm-up, the second is compared with the last, which
  * may be larger by 1 % only: the medians of a load that stands still differ by less.
  *
@@ -19,14 +19,15 @@
 #include "bench_mem_schemes.h"
 #include "weir/plat.h"
 
-#define AREA_BYTES     (64u << 20)
-#define LIVE_MAX       4000u
-#define CYCLES         100u
-#define CYCLES_A_TENTH (CYCLES / 10)
-#define TOLERANCE      0.01
-#define LEAK_ONE_IN    20000u
-#define LONG_FACTOR    10u
-#define SEED           1u
+#define AREA_BYTES  (64u << 20)
+#define LIVE_MAX    4000u
+#define CYCLES_MAX  100u
+#define CYCLE_LEAST 100000u /* operations: shorter ones would not reach the numbers of the phases */
+#define TENTHS      10u
+#define TOLERANCE   0.01
+#define LEAKS       1000u /* of the canary, in the whole run */
+#define LONG_FACTOR 10u
+#define SEED        1u
 
 static const struct phase {
     uint32_t least, most, live;
@@ -38,14 +39,15 @@ static struct run {
     const struct mem_scheme *s;
     struct weir_sim random;
     char *base;
+    unsigned cycles;
     uint64_t a_phase; /* operations */
     uint32_t n;
     void *block[LIVE_MAX];
     uint32_t size[LIVE_MAX];
     size_t extent; /* of this cycle */
-    uint64_t puts;
+    uint64_t puts, leak_one_in;
     bool leaky;
-    size_t cycle[CYCLES];
+    size_t cycle[CYCLES_MAX];
 } run;
 
 /* ---- one operation ---- */
@@ -94,7 +96,7 @@ static bool put(void)
     uint32_t at = below(run.n), told;
     memcpy(&told, run.block[at], sizeof told);
     if (told != run.size[at]) return false;
-    bool lost = run.leaky && ++run.puts % LEAK_ONE_IN == 0;
+    bool lost = run.leaky && ++run.puts % run.leak_one_in == 0;
     if (!lost) run.s->put(run.block[at], run.size[at]);
     run.n--;
     run.block[at] = run.block[run.n];
@@ -115,7 +117,7 @@ static bool do_phase(const struct phase *p)
 
 static bool do_cycles(void)
 {
-    for (unsigned c = 0; c < CYCLES; c++) {
+    for (unsigned c = 0; c < run.cycles; c++) {
         run.extent = 0;
         for (unsigned p = 0; p < PHASES; p++) {
             if (do_phase(&phases[p])) continue;
@@ -136,22 +138,34 @@ static int by_size(const void *a, const void *b)
 
 static size_t tenth(unsigned n)
 {
-    size_t *first = &run.cycle[n * CYCLES_A_TENTH];
-    qsort(first, CYCLES_A_TENTH, sizeof *first, by_size);
-    return first[CYCLES_A_TENTH / 2];
+    unsigned cycles = run.cycles / TENTHS;
+    size_t *first = &run.cycle[n * cycles];
+    qsort(first, cycles, sizeof *first, by_size);
+    return first[cycles / 2];
 }
 
 static bool judge(void)
 {
-    size_t of[10];
+    size_t of[TENTHS];
     printf("%s: bytes by tenth:", run.s->name);
-    for (unsigned i = 0; i < 10; i++)
+    for (unsigned i = 0; i < TENTHS; i++)
         printf(" %zu", of[i] = tenth(i));
-    bool drifts = (double)of[9] > (double)of[1] * (1 + TOLERANCE);
+    bool drifts = (double)of[TENTHS - 1] > (double)of[1] * (1 + TOLERANCE);
     printf("\n%s: %s%s: %+.2f %%\n", drifts == run.leaky ? "ok" : "failed", run.s->name,
            run.leaky ? ", canary: it leaks, so it must drift" : "",
-           100.0 * ((double)of[9] / (double)of[1] - 1));
+           100.0 * ((double)of[TENTHS - 1] / (double)of[1] - 1));
     return drifts == run.leaky;
+}
+
+/* At least one cycle a tenth, at most ten. */
+static void set_length(uint64_t operations)
+{
+    uint64_t a_tenth = operations / TENTHS / CYCLE_LEAST;
+    run.cycles = TENTHS * (unsigned)(a_tenth < 1                     ? 1
+                                     : a_tenth > CYCLES_MAX / TENTHS ? CYCLES_MAX / TENTHS
+                                                                     : a_tenth);
+    run.a_phase = operations / (run.cycles * PHASES);
+    run.leak_one_in = operations / 2 / LEAKS + 1;
 }
 
 int main(int argc, char **argv)
@@ -164,8 +178,8 @@ int main(int argc, char **argv)
     uint64_t operations = strtoull(argv[2], NULL, 10) * (getenv("WEIR_LONG") != NULL ? LONG_FACTOR : 1);
     run.s = mem_scheme_find(argv[1]);
     run.base = area;
-    run.a_phase = operations / (CYCLES * PHASES);
     run.leaky = argc == 4;
+    set_length(operations);
     weir_sim_init(&run.random, SEED);
     if (run.s == NULL || !run.s->open(run.s, area, sizeof area, run.s->most)) {
         printf("failed: %s: no such scheme, or it can't be opened\n", argv[1]);

@@ -75,11 +75,30 @@ static struct path *path_of(uint64_t hash)
     return &paths[at];
 }
 
+static int by_blocks(const void *a, const void *b)
+{
+    const struct path *x = a, *y = b;
+    if (x->m.blocks != y->m.blocks) return x->m.blocks < y->m.blocks ? 1 : -1;
+    return (x->m.q.n > y->m.q.n) - (x->m.q.n < y->m.q.n);
+}
+
+/* Of a full table the longer half stays. A scheme whose time is linear in something has more paths than any. */
+static void thin_paths(void)
+{
+    static struct path kept[PATHS];
+    memcpy(kept, paths, sizeof kept);
+    memset(paths, 0, sizeof paths);
+    qsort(kept, PATHS, sizeof kept[0], by_blocks);
+    n_paths /= 2;
+    for (unsigned i = 0; i < n_paths; i++)
+        *path_of(kept[i].hash) = kept[i];
+}
+
 /* Keeps the first n ops as the way to this path, if it is new or they are fewer. */
 static void note_path(const struct worst_seq *q, unsigned n)
 {
+    if (n_paths == PATHS_MAX) thin_paths();
     struct path *p = path_of(path_hash | 1);
-    if (p->hash == 0 && n_paths == PATHS_MAX) return;
     if (p->hash != 0 && p->m.q.n <= n) return;
     n_paths += p->hash == 0;
     p->hash = path_hash | 1;
@@ -297,13 +316,6 @@ static void shorten(struct member *m)
                 from++;
         }
     }
-}
-
-static int by_blocks(const void *a, const void *b)
-{
-    const struct path *x = a, *y = b;
-    if (x->m.blocks != y->m.blocks) return x->m.blocks < y->m.blocks ? 1 : -1;
-    return (x->m.q.n > y->m.q.n) - (x->m.q.n < y->m.q.n);
 }
 
 static uint32_t report(unsigned keep)
