@@ -28,6 +28,7 @@ struct bench_options {
     bool json, quick;
     const char *
         subject; /* of `mem`: this process measures that one alone, NULL: all, each in a process of its own */
+    const char *only;   /* of `mem`: that subject alone, NULL: all */
     const char *beside; /* a shared object with an allocator to stand beside, or NULL */
 };
 
@@ -64,6 +65,8 @@ void bench_end(const char *name, const char *variant, const char *unit, double u
 
 /* The same for a loop of `turns` with one call in each, less what the last loop with the name "" took. */
 void bench_end_loop(const char *name, const char *variant, double turns);
+/* Where a turn is not a call: the unit's name too. */
+void bench_end_turns(const char *name, const char *variant, const char *unit, double turns);
 
 /* A loop with calls of an empty function that takes `inside` instructions: what lies around a call is less by
  * them. In place of the loop with the name "". */

@@ -91,9 +91,14 @@ void bench_end(const char *name, const char *variant, const char *unit, double u
     dump_sum('s', name, variant, unit, units);
 }
 
+void bench_end_turns(const char *name, const char *variant, const char *unit, double turns)
+{
+    dump_sum(name[0] == '\0' ? 'h' : 'l', name, variant, unit, turns);
+}
+
 void bench_end_loop(const char *name, const char *variant, double turns)
 {
-    dump_sum(name[0] == '\0' ? 'h' : 'l', name, variant, "instructions/call", turns);
+    bench_end_turns(name, variant, "instructions/call", turns);
 }
 
 void bench_end_hollow(unsigned inside, double turns)

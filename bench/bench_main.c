@@ -26,6 +26,7 @@ static void usage(FILE *f)
         "  --quick  a tenth of the work: for a look, not for figures\n"
         "  --beside FILE.so  `mem` also measures what this shared object has: mem_beside_open(base, bytes),\n"
         "           0 if it can't, mem_beside_get(bytes), mem_beside_put(block)\n"
+        "  --only NAME  of `mem` this scheme or allocator alone\n"
         "  --help   this text\n\n"
         "Exit status: 0, 1 when something failed, 2 for wrong usage. What can't be measured here is left\n"
         "out, with a sentence on stderr.\n",
@@ -52,13 +53,9 @@ static void want(struct bench_options *o, const char *name)
 
 static void read_options(struct bench_options *o, int argc, char **argv)
 {
-    static const struct option table[] = {{"json", 0, NULL, 'j'},
-                                          {"list", 0, NULL, 'l'},
-                                          {"quick", 0, NULL, 'q'},
-                                          {"subject", 1, NULL, 's'},
-                                          {"beside", 1, NULL, 'b'},
-                                          {"help", 0, NULL, 'h'},
-                                          {0}};
+    static const struct option table[] = {
+        {"json", 0, NULL, 'j'},   {"list", 0, NULL, 'l'}, {"quick", 0, NULL, 'q'}, {"subject", 1, NULL, 's'},
+        {"beside", 1, NULL, 'b'}, {"only", 1, NULL, 'o'}, {"help", 0, NULL, 'h'},  {0}};
     bool listed = false;
     for (int c; (c = getopt_long(argc, argv, "h", table, NULL)) != -1;) {
         if (c == 'j')
@@ -71,6 +68,8 @@ static void read_options(struct bench_options *o, int argc, char **argv)
             o->subject = optarg;
         else if (c == 'b')
             o->beside = optarg;
+        else if (c == 'o')
+            o->only = optarg;
         else {
             usage(c == 'h' ? stdout : stderr);
             exit(c == 'h' ? 0 : 2);

@@ -151,10 +151,16 @@ static void run_subject(const struct bench_options *o, const char *preload)
         bench_note("%s: it could not be measured to the end", o->subject);
 }
 
+static bool asked_for(const struct bench_options *o, const char *subject)
+{
+    return o->only == NULL || strcmp(o->only, subject) == 0;
+}
+
 static void measure(const struct bench_options *o, const char *subject, const char *preload)
 {
     struct bench_options one = *o;
     one.subject = subject;
+    if (!asked_for(o, subject)) return;
     bench_progress("mem, %s", subject);
     (void)bench_count_subject(&one, preload[0] != '\0' ? preload : NULL);
     run_subject(&one, preload);
@@ -164,6 +170,7 @@ static void measure_peer(const struct bench_options *o, const struct peer *p)
 {
     struct bench_options one = *o;
     one.subject = p->name;
+    if (!asked_for(o, p->name)) return;
     for (unsigned i = 0; i < LIBS_MAX && p->lib[i] != NULL; i++) {
         if (!probe(&one, p->lib[i])) continue;
         measure(o, p->name, p->lib[i]);

@@ -82,6 +82,9 @@ void mem_policy_hollow(void)
         .get_aligned = mem_policy_get_aligned, .hollow = mem_policy_hollow                                   \
     }
 
+static const struct mem_scheme tlsf = BARE(weir_tlsf, "tlsf", "TLSF, no checks", 0);
+static const struct mem_scheme tlsf_1 =
+    BARE(weir_tlsf, "tlsf-level1", "TLSF, heads and neighbours checked", 1);
 static const struct mem_scheme firstfit = BARE(weir_firstfit_list, "firstfit", "first fit, no checks", 0);
 
 /* ---- partitions, with a lock hook that is a spin lock ---- */
@@ -159,12 +162,14 @@ static void part_hollow(void)
         .get_aligned = part_get_aligned, .hollow = part_hollow                                               \
     }
 
+static const struct mem_scheme part_tlsf =
+    PART(weir_tlsf, "part-tlsf", "a partition over TLSF: level 1, counts, lock");
 static const struct mem_scheme part_firstfit =
     PART(weir_firstfit_list, "part-firstfit", "a partition over first fit: level 1, counts, lock");
 
 /* ---- all of them ---- */
 
-static const struct mem_scheme *const schemes[] = {&firstfit, &part_firstfit};
+static const struct mem_scheme *const schemes[] = {&tlsf, &tlsf_1, &part_tlsf, &firstfit, &part_firstfit};
 
 const struct mem_scheme *mem_scheme_at(unsigned n)
 {

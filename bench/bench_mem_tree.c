@@ -140,7 +140,7 @@ void mem_trees_counted(const struct mem_scheme *s, const char *variant, bool qui
         bench_begin();
         bench_pause();
         make_trees(trees[i], NODES);
-        bench_end_loop(name, variant, NODES);
+        bench_end_turns(name, variant, "instructions/node", NODES);
     }
 }
 

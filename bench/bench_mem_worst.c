@@ -17,7 +17,7 @@
 #define TURNS_QUICK  20000u
 #define CALLS        (TURNS + MEM_LIVE_MAX)
 #define TIMINGS      3u
-#define CHOSEN       200u
+#define CHOSEN       60u
 #define CHOSEN_QUICK 20u
 
 enum { GET, PUT, KINDS };

@@ -147,6 +147,14 @@ static void put_count(struct find *f, uint64_t count)
     memcpy(f->counts, text, sizeof text);
 }
 
+static void write_head(void)
+{
+    puts("# The worst cases that worst_search found, by scheme and call: compiler=instructions, operations. "
+         "worst_gate replays\n"
+         "# them in the release preset. New ones: cmake --build --preset release --target worst-finds. See "
+         "docs/memory.");
+}
+
 static void write_find(struct find *f)
 {
     static char ops[TEXT_BYTES];
@@ -182,6 +190,7 @@ static int by_count(const void *a, const void *b)
 static void merge(void)
 {
     unsigned kept = 0;
+    write_head();
     read_candidates();
     for (struct find *f = finds; f < finds + n_finds; f++)
         f->count = worst_count(f->s, &f->q);
@@ -198,6 +207,7 @@ static void merge(void)
 
 static void recount(void)
 {
+    write_head();
     for (struct find *f = finds; f < finds + n_finds; f++) {
         f->count = worst_count(f->s, &f->q);
         write_find(f);

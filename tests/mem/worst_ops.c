@@ -7,7 +7,7 @@
 
 #include "bench_step.h"
 
-const char *const worst_goal_name[WORST_GOALS] = {"get", "get-aligned", "put"};
+const char *const worst_goal_name[WORST_GOALS] = {"get", "get-aligned", "refused", "put"};
 
 static _Alignas(4096) char area[WORST_AREA];
 static const struct mem_scheme *counted; /* for calls that take no context */
@@ -26,24 +26,23 @@ void worst_forget(struct worst_live *live, unsigned at)
 
 void worst_keep(struct worst_live *live, void *block, size_t size)
 {
-    if (block == NULL) return;
     live->block[live->n] = block;
     live->size[live->n++] = size;
 }
 
-bool worst_do(const struct mem_scheme *s, struct worst_live *live, struct worst_op op)
+enum worst_goal worst_do(const struct mem_scheme *s, struct worst_live *live, struct worst_op op)
 {
-    if (op.kind == 'a')
-        worst_keep(live, s->get(op.arg), op.arg);
-    else if (op.kind == 'n')
-        worst_keep(live, s->get_aligned(op.arg, WORST_ALIGN), op.arg);
-    else if (live->n > 0) {
+    if (op.kind == 'f') {
+        if (live->n == 0) return WORST_NOTHING;
         unsigned at = worst_pick(live, op.arg);
         s->put(live->block[at], live->size[at]);
         worst_forget(live, at);
-    } else
-        return false;
-    return true;
+        return WORST_PUT;
+    }
+    void *block = op.kind == 'a' ? s->get(op.arg) : s->get_aligned(op.arg, WORST_ALIGN);
+    if (block == NULL) return WORST_REFUSED;
+    worst_keep(live, block, op.arg);
+    return op.kind == 'a' ? WORST_GET : WORST_GET_ALIGNED;
 }
 
 static void *get_aligned(size_t size)

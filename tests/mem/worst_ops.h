@@ -30,14 +30,17 @@ struct worst_seq {
     struct worst_op op[WORST_OPS_MAX];
 };
 
-enum worst_goal { WORST_GET = 0, WORST_GET_ALIGNED = 1, WORST_PUT = 2, WORST_GOALS };
+/* What an op turned out to be: a block, none, a release; or no call, since none lived. */
+enum worst_goal {
+    WORST_GET,
+    WORST_GET_ALIGNED,
+    WORST_REFUSED,
+    WORST_PUT,
+    WORST_GOALS,
+    WORST_NOTHING = WORST_GOALS
+};
 
 extern const char *const worst_goal_name[WORST_GOALS];
-
-static inline enum worst_goal worst_goal_of(char kind)
-{
-    return kind == 'a' ? WORST_GET : kind == 'n' ? WORST_GET_ALIGNED : WORST_PUT;
-}
 
 /* The blocks that live. */
 struct worst_live {
@@ -52,13 +55,13 @@ static inline unsigned worst_pick(const struct worst_live *live, uint32_t arg)
     return arg % live->n;
 }
 void worst_forget(struct worst_live *, unsigned at);
-void worst_keep(struct worst_live *, void *block, size_t size); /* nothing for NULL */
+void worst_keep(struct worst_live *, void *block, size_t size);
 
 /* Opens the scheme anew in WORST_AREA bytes of its own. */
 bool worst_open(const struct mem_scheme *);
 
-/* Does one op, uncounted. Whether a call was made. */
-bool worst_do(const struct mem_scheme *, struct worst_live *, struct worst_op);
+/* Does one op, uncounted. */
+enum worst_goal worst_do(const struct mem_scheme *, struct worst_live *, struct worst_op);
 
 /* Instructions of the last op of the sequence, in a scheme opened anew; what is before it runs as it is.
  * bench_step_open came first. 0: the last op makes no call. */

@@ -47,10 +47,11 @@ static void a_release_counts_round_and_the_last_takes_its_place(void **state)
     (void)state;
     live.n = 0;
     assert_true(worst_open(&worst_toy));
-    assert_false(worst_do(&worst_toy, &live, (struct worst_op){'f', 3}));
+    assert_int_equal(worst_do(&worst_toy, &live, (struct worst_op){'f', 3}), WORST_NOTHING);
     for (uint32_t i = 1; i <= 3; i++)
-        assert_true(worst_do(&worst_toy, &live, (struct worst_op){'a', i}));
-    assert_true(worst_do(&worst_toy, &live, (struct worst_op){'f', 4})); /* the second of three */
+        assert_int_equal(worst_do(&worst_toy, &live, (struct worst_op){'a', i}), WORST_GET);
+    assert_int_equal(worst_do(&worst_toy, &live, (struct worst_op){'f', 4}),
+                     WORST_PUT); /* the second of three */
     assert_int_equal(live.n, 2);
     assert_int_equal(live.size[0], 1);
     assert_int_equal(live.size[1], 3);
