@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "weir/part.h"
+#include "weir/pool.h"
 
 #define SIZE_MAX_SERVED (1u << 30)
 
@@ -18,6 +19,9 @@ void mem_hollow_put(void *block, size_t size)
 {
     (void)block, (void)size;
 }
+
+const struct mem_scheme mem_empty = {
+    .name = "empty", .what = "nothing", .get = mem_hollow_get, .put = mem_hollow_put};
 
 /* ---- bare policies ---- */
 
@@ -167,9 +171,115 @@ static const struct mem_scheme part_tlsf =
 static const struct mem_scheme part_firstfit =
     PART(weir_firstfit_list, "part-firstfit", "a partition over first fit: level 1, counts, lock");
 
+/* ---- pools ---- */
+
+#define BLOCK_CELLS 1024u
+
+static struct weir_pool pool;
+static void *(*pool_take)(struct weir_pool *);
+static int (*pool_give)(struct weir_pool *, void *cell);
+
+/* Cells of one block that fit into so many bytes with their tables. */
+static uint32_t cells_in(struct weir_pool_conf *conf, size_t bytes)
+{
+    uint32_t fit = 0, step = 1u << 26;
+    for (; step > 0; step /= 2) {
+        conf->cells_per_block = fit + step;
+        size_t needs = weir_pool_bytes(conf, fit + step);
+        if (needs > 0 && needs <= bytes) fit += step;
+    }
+    return fit;
+}
+
+static bool open_pool(const struct mem_scheme *s, void *base, size_t bytes, size_t cell, bool blocks)
+{
+    struct weir_pool_conf conf = {.name = s->name, .cell_bytes = (uint32_t)cell, .max_blocks = 1, .level = s->level};
+    if (s->shared) conf.lock = (struct weir_lock){WEIR_LOCK_HOOK, NULL, spin_enter, spin_leave};
+    pool_take = weir_pool_get;
+    pool_give = weir_pool_put;
+    memset(&pool, 0, sizeof pool);
+    if (blocks) {
+        conf.cells_per_block = BLOCK_CELLS < bytes / cell / 4 ? BLOCK_CELLS : (uint32_t)(bytes / cell / 4);
+        conf.max_blocks = (uint32_t)(bytes / cell / conf.cells_per_block) + 2;
+    } else {
+        conf.cells_per_block = cells_in(&conf, bytes);
+        bytes = weir_pool_bytes(&conf, conf.cells_per_block);
+    }
+    return conf.cells_per_block > 0 && weir_pool_open(&pool, &conf, base, bytes) == 0;
+}
+
+static bool pool_open(const struct mem_scheme *s, void *base, size_t bytes, size_t cell)
+{
+    return open_pool(s, base, bytes, cell, false);
+}
+
+static bool blocks_open(const struct mem_scheme *s, void *base, size_t bytes, size_t cell)
+{
+    return open_pool(s, base, bytes, cell, true);
+}
+
+static void *pool_get(size_t size)
+{
+    (void)size;
+    return pool_take(&pool);
+}
+
+static void pool_put(void *block, size_t size)
+{
+    (void)size;
+    (void)pool_give(&pool, block);
+}
+
+static void *hollow_take(struct weir_pool *p)
+{
+    (void)p;
+    return NULL;
+}
+
+static int hollow_give(struct weir_pool *p, void *cell)
+{
+    (void)p, (void)cell;
+    return 0;
+}
+
+static void pool_hollow(void)
+{
+    pool_take = hollow_take;
+    pool_give = hollow_give;
+}
+
+/* The short ways, inlined: nothing is around them. */
+static void *bare_get(size_t size)
+{
+    (void)size;
+    return weir_pool_get_bare(&pool);
+}
+
+static void bare_put(void *block, size_t size)
+{
+    (void)size;
+    weir_pool_put_bare(&pool, block);
+}
+
+#define POOL(name_, what_, level_, shared_, open_)                                                                \
+    {.name = name_, .what = what_, .level = level_, .least = 1, .most = 64, .cells = true, .shared = shared_,        \
+     .open = open_, .get = pool_get, .put = pool_put, .hollow = pool_hollow}
+
+static const struct mem_scheme pool_one = POOL("pool", "one block, level 1, counts", 1, false, pool_open);
+static const struct mem_scheme pool_blocks = POOL("pool-blocks", "many blocks, level 1, counts", 1, false, blocks_open);
+static const struct mem_scheme pool_locked = POOL("pool-locked", "one block, level 1, counts, lock", 1, true, pool_open);
+static const struct mem_scheme pool_bare = {.name = "pool-bare",
+                                            .what = "one block, no checks, inlined",
+                                            .least = 1,
+                                            .most = 64,
+                                            .cells = true,
+                                            .open = pool_open,
+                                            .get = bare_get,
+                                            .put = bare_put};
+
 /* ---- all of them ---- */
 
-static const struct mem_scheme *const schemes[] = {&tlsf, &tlsf_1, &part_tlsf, &firstfit, &part_firstfit};
+static const struct mem_scheme *const schemes[] = {&pool_bare, &pool_one, &pool_blocks, &pool_locked, &tlsf, &tlsf_1, &part_tlsf, &firstfit, &part_firstfit};
 
 const struct mem_scheme *mem_scheme_at(unsigned n)
 {

@@ -29,13 +29,15 @@ struct mem_scheme {
     void *(*get_aligned)(size_t size, size_t align); /* NULL: it can't */
 
     /* From now until the next open, get and put do what they do around the scheme and call an empty function of
-     * MEM_HOLLOW instructions in its place: what a counter has to subtract. */
+     * MEM_HOLLOW instructions in its place: what a counter has to subtract. NULL: nothing is
+     * around the scheme, get and put are its own. */
     void (*hollow)(void);
 };
 
 #define MEM_HOLLOW 2u /* xor, ret: a function that answers 0 */
 
-/* Empty functions for schemes without `hollow`. */
+/* Empty functions for schemes without `hollow`, and a scheme of them. */
+extern const struct mem_scheme mem_empty;
 void *mem_hollow_get(size_t size);
 void mem_hollow_put(void *block, size_t size);
 

@@ -101,11 +101,11 @@ struct weir_part_counts {
 
 /* The caller's memory; its members are the partition's. */
 struct weir_part {
-    struct weir_part *self; /* its own address iff it is open: the handle's proof */
+    uintptr_t self; /* the handle's proof: its own address iff it is open, plus which way calls go */
     void *state;
     void *(*alloc)(void *state, size_t size, size_t align, size_t *got);
     ptrdiff_t (*release)(void *state, void *block);
-    uint32_t plain;       /* no lock, no least_bytes: the short way */
+    const void *leaving;  /* the block of the release under way, for its report */
     uint64_t alarm_bytes; /* the lesser of peak_bytes and low_limit */
     struct weir_part_counts counts;
     struct weir_lock lock;

@@ -3,10 +3,10 @@
  *
  * A partition adds to its policy, in the order of a request:
  *
- *     handle     self = its own address, or the call ends
- *     lock       one branch when there is none; else enter ... leave around policy and counts
+ *     handle     self = its own address + the way that calls go, or the call ends
+ *     lock       nothing when there is none; else enter ... leave around policy and counts
  *     policy     cuts or joins; its level of checks is its own
- *     counts     six stores between two of the sequence counter (part_counts.h)
+ *     counts     three stores between two of the sequence counter (part_counts.h)
  *     report     only when it was refused: under the lock the reason, then, without it, log, suspend, abort
  *
  * Invariants, for an open partition between two operations:
@@ -146,6 +146,17 @@ static int add_area(struct weir_part *part, void *base, size_t bytes)
     return WEIR_OK;
 }
 
+/* Which way requests and releases go, in the two bits that an address leaves free: one comparison then proves
+ * the handle and finds the way. */
+enum way { PLAIN = 0, HOOKED = 1, LONG = 2 };
+_Static_assert(_Alignof(struct weir_part) >= 4, "two bits are free");
+
+static enum way way_of(const struct weir_part_conf *conf)
+{
+    if (conf->least_bytes != 0 || conf->lock.kind == WEIR_LOCK_MASK) return LONG;
+    return conf->lock.kind == WEIR_LOCK_HOOK ? HOOKED : PLAIN;
+}
+
 static void fill_in(struct weir_part *part, const struct weir_part_conf *conf)
 {
     part->policy = conf->policy;
@@ -155,7 +166,6 @@ static void fill_in(struct weir_part *part, const struct weir_part_conf *conf)
     part->least_bytes = conf->least_bytes;
     part->low_bytes = conf->low_bytes;
     part->lock = conf->lock;
-    part->plain = conf->lock.kind == WEIR_LOCK_NONE && conf->least_bytes == 0;
     part->hooks = conf->hooks;
     part->options = conf->options;
     part->level = conf->cut.level;
@@ -176,7 +186,7 @@ int weir_part_open(struct weir_part *part, const struct weir_part_conf *conf, vo
     weir_count_set(&part->counts.configured, part->held_bytes);
     set_alarm(part);
     if (base != NULL) err = add_area(part, (uint8_t *)base + front, bytes - front);
-    if (err == WEIR_OK) part->self = part;
+    if (err == WEIR_OK) part->self = (uintptr_t)part + way_of(conf);
     return err;
 }
 
@@ -203,7 +213,7 @@ int weir_part_close(struct weir_part *part)
     uintptr_t before = weir_lock_enter(&part->lock);
     bool busy = part->children > 0;
     uint64_t live = weir_count_own(&part->counts.allocs) - weir_count_own(&part->counts.frees);
-    if (!busy) part->self = NULL;
+    if (!busy) part->self = 0;
     weir_lock_leave(&part->lock, before);
     if (busy) return WEIR_EBUSY;
     if (part->parent != NULL) end_lease(part->parent, part->lease);
@@ -272,6 +282,7 @@ enum weir_why weir_part_why(const struct weir_part *part)
  * for what is hardly ever needed after it. */
 struct request {
     size_t got, size, align;
+    uintptr_t before;
 };
 
 WEIR_TEMPLATE void *take(struct weir_part *part, struct request *r, size_t size)
@@ -294,29 +305,61 @@ static WEIR_APART void *refuse(struct weir_part *part, const struct request *r)
     return NULL;
 }
 
-static WEIR_APART void *alloc_locked(struct weir_part *part, size_t size, size_t align)
+static WEIR_APART void *refuse_inside(struct weir_part *part, const struct request *r, uintptr_t before)
 {
     struct weir_part_report report;
-    struct request r = {.size = size, .align = align};
+    weir_part_refused(part, r->size, r->align, &report);
+    weir_lock_leave(&part->lock, before);
+    weir_part_tell(part, &report);
+    return NULL;
+}
+
+static WEIR_APART void *alloc_plain(struct weir_part *part, size_t size, size_t align)
+{
+    struct request r;
+    r.size = size;
+    r.align = align;
+    void *block = take(part, &r, size);
+    return __builtin_expect(block != NULL, 1) ? block : refuse(part, &r);
+}
+
+static WEIR_APART void *alloc_hooked(struct weir_part *part, size_t size, size_t align)
+{
+    struct request r;
+    r.size = size;
+    r.align = align;
+    r.before = part->lock.enter(part->lock.ctx);
+    void *block = take(part, &r, r.size);
+    if (__builtin_expect(block == NULL, 0)) return refuse_inside(part, &r, r.before);
+    part->lock.leave(part->lock.ctx, r.before);
+    return block;
+}
+
+/* A mask, or a least size, or no partition at all. */
+static WEIR_APART void *alloc_long(struct weir_part *part, size_t size, size_t align)
+{
+    struct request r;
+    if (!weir_part_open_now(part)) return NULL;
+    r.size = size;
+    r.align = align;
     uintptr_t before = weir_lock_enter(&part->lock);
     void *block = take(part, &r, size < part->least_bytes ? part->least_bytes : size);
-    if (__builtin_expect(block == NULL, 0)) weir_part_refused(part, r.size, r.align, &report);
+    if (__builtin_expect(block == NULL, 0)) return refuse_inside(part, &r, before);
     weir_lock_leave(&part->lock, before);
-    if (__builtin_expect(block == NULL, 0)) weir_part_tell(part, &report);
     return block;
 }
 
 void *weir_part_alloc(struct weir_part *part, size_t size, size_t align)
 {
-    if (__builtin_expect(!weir_part_open_now(part), 0)) return NULL;
-    if (!part->plain) return alloc_locked(part, size, align);
-    struct request r = {.size = size, .align = align};
-    void *block = take(part, &r, size);
-    return __builtin_expect(block != NULL, 1) ? block : refuse(part, &r);
+    if (part == NULL) return NULL;
+    if (part->self == (uintptr_t)part) return alloc_plain(part, size, align);
+    if (part->self == (uintptr_t)part + HOOKED) return alloc_hooked(part, size, align);
+    return alloc_long(part, size, align);
 }
 
 WEIR_TEMPLATE ptrdiff_t give(struct weir_part *part, void *block)
 {
+    part->leaving = block;
     ptrdiff_t bytes = part->release(part->state, block);
     if (__builtin_expect(bytes < 0, 0)) return bytes;
     uint32_t turn = weir_counts_begin(&part->counts);
@@ -326,30 +369,53 @@ WEIR_TEMPLATE ptrdiff_t give(struct weir_part *part, void *block)
     return WEIR_OK;
 }
 
-static WEIR_APART int refuse_block(struct weir_part *part, const void *block, int err)
+static WEIR_APART int refuse_block(struct weir_part *part, int err)
 {
     struct weir_part_report report;
-    weir_part_bad_block(part, block, err, &report);
+    weir_part_bad_block(part, part->leaving, err, &report);
     weir_part_tell(part, &report);
     return err;
 }
 
-static WEIR_APART int free_locked(struct weir_part *part, void *block)
+static WEIR_APART int refuse_block_inside(struct weir_part *part, int err, uintptr_t before)
 {
     struct weir_part_report report;
-    uintptr_t before = weir_lock_enter(&part->lock);
-    int err = (int)give(part, block);
-    if (__builtin_expect(err != WEIR_OK, 0)) weir_part_bad_block(part, block, err, &report);
+    weir_part_bad_block(part, part->leaving, err, &report);
     weir_lock_leave(&part->lock, before);
-    if (__builtin_expect(err != WEIR_OK, 0)) weir_part_tell(part, &report);
+    weir_part_tell(part, &report);
     return err;
+}
+
+static WEIR_APART int free_plain(struct weir_part *part, void *block)
+{
+    ptrdiff_t err = give(part, block);
+    return __builtin_expect(err == WEIR_OK, 1) ? WEIR_OK : refuse_block(part, (int)err);
+}
+
+static WEIR_APART int free_hooked(struct weir_part *part, void *block)
+{
+    uintptr_t before = part->lock.enter(part->lock.ctx);
+    ptrdiff_t err = give(part, block);
+    if (__builtin_expect(err != WEIR_OK, 0)) return refuse_block_inside(part, (int)err, before);
+    part->lock.leave(part->lock.ctx, before);
+    return WEIR_OK;
+}
+
+static WEIR_APART int free_long(struct weir_part *part, void *block)
+{
+    if (!weir_part_open_now(part)) return WEIR_ESTALE;
+    if (block == NULL) return WEIR_OK;
+    uintptr_t before = weir_lock_enter(&part->lock);
+    ptrdiff_t err = give(part, block);
+    if (__builtin_expect(err != WEIR_OK, 0)) return refuse_block_inside(part, (int)err, before);
+    weir_lock_leave(&part->lock, before);
+    return WEIR_OK;
 }
 
 int weir_part_free(struct weir_part *part, void *block)
 {
-    if (__builtin_expect(!weir_part_open_now(part), 0)) return WEIR_ESTALE;
-    if (block == NULL) return WEIR_OK;
-    if (!part->plain) return free_locked(part, block);
-    int err = (int)give(part, block);
-    return __builtin_expect(err == WEIR_OK, 1) ? WEIR_OK : refuse_block(part, block, err);
+    if (part == NULL || block == NULL) return free_long(part, block);
+    if (part->self == (uintptr_t)part) return free_plain(part, block);
+    if (part->self == (uintptr_t)part + HOOKED) return free_hooked(part, block);
+    return free_long(part, block);
 }

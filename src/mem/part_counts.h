@@ -99,7 +99,7 @@ static inline void weir_counts_block_back(struct weir_part_counts *c)
 
 static inline bool weir_part_open_now(const struct weir_part *part)
 {
-    return part != NULL && part->self == part;
+    return part != NULL && (part->self & ~(uintptr_t)3) == (uintptr_t)part;
 }
 
 /* part.c, for part_ext.c: nothing could be handed out, under the lock: counted, and *report says why. */

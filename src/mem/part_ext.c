@@ -89,7 +89,8 @@ static ptrdiff_t resize_here(struct weir_part *part, void *block, size_t size, s
     ptrdiff_t usable = policy->usable(part->state, block);
     if (usable < 0) return usable;
     *old = (size_t)usable;
-    if (align != 0 && ((uintptr_t)block & (align - 1)) != 0) return WEIR_ENOMEM;
+    bool sound = (align & (align - 1)) == 0; /* else the request for another place is refused */
+    if (!sound || (align != 0 && ((uintptr_t)block & (align - 1)) != 0)) return WEIR_ENOMEM;
     size_t want = size < part->least_bytes ? part->least_bytes : size;
     if (policy->resize == NULL) return want <= *old ? usable : WEIR_ENOMEM;
     return policy->resize(part->state, block, want);
@@ -119,8 +120,7 @@ void *weir_part_realloc(struct weir_part *part, void *block, size_t size, size_t
     if (!weir_part_open_now(part)) return NULL;
     if (block == NULL) return weir_part_alloc(part, size, align);
     uintptr_t before = weir_lock_enter(&part->lock);
-    bool sound = (align & (align - 1)) == 0;
-    ptrdiff_t got = resize_here(part, block, size, sound ? align : 0, &old);
+    ptrdiff_t got = resize_here(part, block, size, align, &old);
     if (got >= 0) {
         count_resize(part, size, old, (size_t)got);
     } else if (got != WEIR_ENOMEM) {

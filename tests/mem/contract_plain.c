@@ -1,0 +1,32 @@
+/* contract_plain.c: the contract suite as a plain program, for machines without a test library: each subject's
+ * cases and some seeds; the first failure ends it. Usage: contract_plain [SEEDS [STEPS]] */
+#include <stdlib.h>
+
+#include "contract_heap.h"
+
+extern const struct weir_policy CONTRACT_POLICY;
+
+static int told(const char *failure)
+{
+    if (failure != NULL) printf("FAILED: %s\n", failure);
+    return failure != NULL;
+}
+
+static int run(const struct heap_subject *subject, uint32_t seeds, uint32_t steps)
+{
+    for (size_t i = 0; i < heap_cases_n; i++)
+        if (told(heap_run_case(&heap_cases[i], subject))) return 1;
+    if (told(heap_run_seeds(subject, 1, seeds, steps))) return 1;
+    printf("ok: %s\n", heap_subject_name(subject));
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    uint32_t seeds = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 3;
+    uint32_t steps = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 0) : 20000;
+    for (uint32_t level = 0; level <= 2; level++)
+        for (int part = 0; part <= 1; part++)
+            if (run(&(struct heap_subject){&CONTRACT_POLICY, level, part}, seeds, steps) != 0) return 1;
+    return 0;
+}

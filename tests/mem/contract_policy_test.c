@@ -1,0 +1,73 @@
+/* contract_policy_test.c: the contract suite's cases for one policy, CONTRACT_POLICY, as cmocka tests: bare at
+ * each level of checks, and in a partition. A case that asks for what the policy has not got is skipped and
+ * says so. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "contract_heap.h"
+
+extern const struct weir_policy CONTRACT_POLICY;
+
+#define SUBJECTS  4
+#define TESTS_MAX 256
+
+struct one {
+    struct heap_subject subject;
+    const struct heap_case *c; /* NULL: the property */
+    char name[128];
+};
+
+static void run_case(void **state)
+{
+    const struct one *t = *state;
+    if ((t->subject.policy->caps & t->c->caps) != t->c->caps) {
+        (void)heap_run_case(t->c, &t->subject); /* tells what it has not got */
+        skip();
+    }
+    const char *failure = heap_run_case(t->c, &t->subject);
+    if (failure != NULL) fail_msg("%s", failure);
+}
+
+/* WEIR_SEED: the first seed. All of them at level 1, where every part is at work, and a quarter at the others. */
+static void run_property(void **state)
+{
+    const struct one *t = *state;
+    const char *text = getenv("WEIR_SEED");
+    uint64_t first = text != NULL ? strtoull(text, NULL, 0) : 1;
+    uint32_t seeds = t->subject.level == 1 ? heap_seeds() : (heap_seeds() + 3) / 4;
+    printf("%s: WEIR_SEED=%llu and the next %u, %u operations each\n", heap_subject_name(&t->subject),
+           (unsigned long long)first, (unsigned)seeds - 1, (unsigned)heap_steps());
+    const char *failure = heap_run_seeds(&t->subject, first, seeds, heap_steps());
+    if (failure != NULL) fail_msg("%s", failure);
+}
+
+int main(void)
+{
+    static const struct heap_subject subjects[SUBJECTS] = {{&CONTRACT_POLICY, 0, false},
+                                                           {&CONTRACT_POLICY, 1, false},
+                                                           {&CONTRACT_POLICY, 2, false},
+                                                           {&CONTRACT_POLICY, 1, true}};
+    static struct one ones[TESTS_MAX];
+    static struct CMUnitTest tests[TESTS_MAX];
+    size_t n = 0;
+    for (size_t s = 0; s < SUBJECTS; s++) {
+        for (size_t i = 0; i <= heap_cases_n && n < TESTS_MAX; i++) {
+            bool property = i == heap_cases_n;
+            if (!property && subjects[s].level < heap_cases[i].level) continue;
+            ones[n].subject = subjects[s];
+            ones[n].c = property ? NULL : &heap_cases[i];
+            (void)snprintf(ones[n].name, sizeof ones[n].name, "%s.%s", heap_subject_name(&subjects[s]),
+                           property ? "random_operations_match_the_model" : heap_cases[i].name);
+            tests[n] = (struct CMUnitTest){.name = ones[n].name,
+                                           .test_func = property ? run_property : run_case,
+                                           .initial_state = &ones[n]};
+            n++;
+        }
+    }
+    return _cmocka_run_group_tests(CONTRACT_NAME, tests, n, NULL, NULL);
+}
