@@ -11,6 +11,10 @@
 
 /* ---- loads (bench_mem_load.c) ---- */
 
+/* One call between resume and pause; not inlined, so that what is counted around it is the same everywhere. */
+void *mem_counted_get(const struct mem_scheme *, size_t size);
+void mem_counted_put(const struct mem_scheme *, void *block, size_t size);
+
 /* Blocks that are replaced one by one in random order; each power of two between the bounds as often as any. */
 struct mem_load {
     const char *name;
@@ -44,8 +48,8 @@ uint32_t mem_random(uint64_t *state, uint32_t below);
 void *mem_area(void);
 /* Opens it in `bytes` bytes of the area for a load; a scheme of the process's only forgets its hollow. */
 bool mem_open(const struct mem_scheme *, size_t bytes, size_t cell);
-/* get and put become empty, until mem_open. */
-void mem_hollow(const struct mem_scheme *);
+/* What to call for what lies around get and put; holds until mem_open. */
+const struct mem_scheme *mem_hollow(const struct mem_scheme *);
 
 /* ---- peers (bench_mem_peers.c) ---- */
 

@@ -80,28 +80,44 @@ bool mem_open(const struct mem_scheme *s, size_t bytes, size_t cell)
     return s->open(s, mem_area(), bytes, cell);
 }
 
-void mem_hollow(const struct mem_scheme *s)
+const struct mem_scheme *mem_hollow(const struct mem_scheme *s)
 {
+    if (s->hollow == NULL) return &mem_empty;
     s->hollow();
+    return s;
 }
 
 /* ---- counted ---- */
 
+__attribute__((noinline)) void *mem_counted_get(const struct mem_scheme *s, size_t size)
+{
+    bench_resume();
+    void *block = s->get(size);
+    bench_pause();
+    return block;
+}
+
+__attribute__((noinline)) void mem_counted_put(const struct mem_scheme *s, void *block, size_t size)
+{
+    bench_resume();
+    s->put(block, size);
+    bench_pause();
+}
+
 enum what { NOTHING, GETS, PUTS };
+
+static void put_plain(const struct mem_scheme *s, void *block, size_t size)
+{
+    s->put(block, size);
+}
 
 static void turns(struct mem_run *r, unsigned n, enum what counted)
 {
     for (unsigned i = 0; i < n; i++) {
         struct mem_turn t = mem_run_next(r);
-        if (r->block[t.slot] != NULL) {
-            if (counted == PUTS) bench_resume();
-            r->s->put(r->block[t.slot], r->size[t.slot]);
-            if (counted == PUTS) bench_pause();
-        }
-        if (counted == GETS) bench_resume();
-        void *block = r->s->get(t.size);
-        if (counted == GETS) bench_pause();
-        mem_run_took(r, t, block);
+        if (r->block[t.slot] != NULL)
+            (counted == PUTS ? mem_counted_put : put_plain)(r->s, r->block[t.slot], r->size[t.slot]);
+        mem_run_took(r, t, counted == GETS ? mem_counted_get(r->s, t.size) : r->s->get(t.size));
     }
 }
 
@@ -114,25 +130,17 @@ static void section(struct mem_run *r, unsigned n, enum what counted)
 
 /* What callgrind counts around a call. The hollow get gives nothing, so a hollow put is asked for blocks that
  * there are none of: they are made up. */
-static void count_around(const struct mem_scheme *s, const struct mem_load *load, unsigned n,
-                         enum what counted)
+static void count_around(const struct mem_scheme *s, unsigned n, enum what counted)
 {
-    static struct mem_run r;
     static char nowhere;
-    mem_hollow(s);
-    mem_run_begin(&r, s, load);
+    s = mem_hollow(s);
     bench_begin();
     bench_pause();
     for (unsigned i = 0; i < n; i++) {
-        if (counted == PUTS) {
-            bench_resume();
-            s->put(&nowhere, MEM_CELL);
-            bench_pause();
-        } else {
-            bench_resume();
-            r.block[0] = s->get(MEM_CELL);
-            bench_pause();
-        }
+        if (counted == PUTS)
+            mem_counted_put(s, &nowhere, MEM_CELL);
+        else
+            (void)mem_counted_get(s, MEM_CELL);
     }
     bench_end_hollow(MEM_HOLLOW, n);
 }
@@ -144,7 +152,7 @@ static void count_load(const struct mem_scheme *s, const struct mem_load *load, 
     unsigned n = quick ? TURNS_QUICK : TURNS;
     char name[40];
     for (enum what counted = GETS; counted <= PUTS; counted++) {
-        count_around(s, load, n, counted);
+        count_around(s, n, counted);
         if (!mem_open(s, MEM_AREA_BYTES, load->most)) bench_die("%s can't be opened", s->name);
         mem_run_begin(&r, s, load);
         turns(&r, WARM_FACTOR * MEM_LIVE_MAX, NOTHING);

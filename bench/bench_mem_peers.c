@@ -18,7 +18,9 @@ static void (*volatile dispose)(void *block) = free;
 static void dispose_hollow(void *block)
 {
     (void)block;
-    __asm__ volatile("xor %%eax, %%eax" ::: "eax"); /* MEM_HOLLOW with the return */
+#ifdef __x86_64__
+    __asm__ volatile("xor %%eax, %%eax" ::: "eax"); /* with the return MEM_HOLLOW instructions */
+#endif
 }
 
 static bool process_open(const struct mem_scheme *s, void *base, size_t bytes, size_t cell)

@@ -18,6 +18,9 @@ void *mem_hollow_get(size_t size)
 void mem_hollow_put(void *block, size_t size)
 {
     (void)block, (void)size;
+#ifdef __x86_64__
+    __asm__ volatile("xor %%eax, %%eax" ::: "eax"); /* with the return MEM_HOLLOW instructions */
+#endif
 }
 
 const struct mem_scheme mem_empty = {
@@ -174,6 +177,8 @@ static const struct mem_scheme part_firstfit =
 /* ---- pools ---- */
 
 #define BLOCK_CELLS 1024u
+#define GROW_BYTES  4096u
+#define KEEP_BLOCKS 2u
 
 static struct weir_pool pool;
 static void *(*pool_take)(struct weir_pool *);
@@ -191,9 +196,44 @@ static uint32_t cells_in(struct weir_pool_conf *conf, size_t bytes)
     return fit;
 }
 
+/* A source that gives the lowest of its free blocks; the blocks are as large as the first that was asked for. */
+static struct {
+    char *base;
+    size_t bytes, block_bytes;
+    uint32_t lowest; /* below it none is free */
+    uint8_t taken[WEIR_POOL_BLOCKS_MAX];
+} source;
+
+static void *source_take(void *ctx, size_t bytes, size_t align)
+{
+    (void)ctx;
+    if (source.block_bytes == 0) {
+        size_t skip = (size_t)(-(uintptr_t)source.base & (align - 1));
+        source.base += skip;
+        source.bytes -= skip;
+        source.block_bytes = (bytes + align - 1) / align * align;
+    }
+    uint32_t n = (uint32_t)(source.bytes / source.block_bytes), i = source.lowest;
+    while (i < n && i < WEIR_POOL_BLOCKS_MAX && source.taken[i])
+        i++;
+    if (i >= n || i == WEIR_POOL_BLOCKS_MAX) return NULL;
+    source.taken[i] = 1;
+    source.lowest = i + 1;
+    return source.base + i * source.block_bytes;
+}
+
+static void source_give(void *ctx, void *block, size_t bytes)
+{
+    (void)ctx, (void)bytes;
+    uint32_t i = (uint32_t)((size_t)((char *)block - source.base) / source.block_bytes);
+    source.taken[i] = 0;
+    if (i < source.lowest) source.lowest = i;
+}
+
 static bool open_pool(const struct mem_scheme *s, void *base, size_t bytes, size_t cell, bool blocks)
 {
-    struct weir_pool_conf conf = {.name = s->name, .cell_bytes = (uint32_t)cell, .max_blocks = 1, .level = s->level};
+    struct weir_pool_conf conf = {
+        .name = s->name, .cell_bytes = (uint32_t)cell, .max_blocks = 1, .level = s->level};
     if (s->shared) conf.lock = (struct weir_lock){WEIR_LOCK_HOOK, NULL, spin_enter, spin_leave};
     pool_take = weir_pool_get;
     pool_give = weir_pool_put;
@@ -216,6 +256,29 @@ static bool pool_open(const struct mem_scheme *s, void *base, size_t bytes, size
 static bool blocks_open(const struct mem_scheme *s, void *base, size_t bytes, size_t cell)
 {
     return open_pool(s, base, bytes, cell, true);
+}
+
+static bool grow_open(const struct mem_scheme *s, void *base, size_t bytes, size_t cell)
+{
+    struct weir_pool_conf conf = {.name = s->name,
+                                  .cell_bytes = (uint32_t)cell,
+                                  .cells_per_block = (uint32_t)(GROW_BYTES / cell),
+                                  .max_blocks = (uint32_t)(bytes / GROW_BYTES) + 1,
+                                  .level = s->level,
+                                  .auto_grow_blocks = WEIR_POOL_BLOCKS_MAX,
+                                  .auto_trim = 1,
+                                  .keep_blocks = KEEP_BLOCKS,
+                                  .source = {NULL, source_take, source_give}};
+    if (conf.max_blocks > WEIR_POOL_BLOCKS_MAX) conf.max_blocks = WEIR_POOL_BLOCKS_MAX;
+    size_t tables = weir_pool_bytes(&conf, 0);
+    if (tables == 0 || tables >= bytes) return false;
+    memset(&source, 0, sizeof source);
+    source.base = (char *)base + tables;
+    source.bytes = bytes - tables;
+    pool_take = weir_pool_get;
+    pool_give = weir_pool_put;
+    memset(&pool, 0, sizeof pool);
+    return weir_pool_open(&pool, &conf, base, tables) == 0;
 }
 
 static void *pool_get(size_t size)
@@ -261,13 +324,19 @@ static void bare_put(void *block, size_t size)
     weir_pool_put_bare(&pool, block);
 }
 
-#define POOL(name_, what_, level_, shared_, open_)                                                                \
-    {.name = name_, .what = what_, .level = level_, .least = 1, .most = 64, .cells = true, .shared = shared_,        \
-     .open = open_, .get = pool_get, .put = pool_put, .hollow = pool_hollow}
+#define POOL(name_, what_, level_, shared_, open_)                                                           \
+    {                                                                                                        \
+        .name = name_, .what = what_, .level = level_, .least = 1, .most = 64, .cells = true,                \
+        .shared = shared_, .open = open_, .get = pool_get, .put = pool_put, .hollow = pool_hollow            \
+    }
 
 static const struct mem_scheme pool_one = POOL("pool", "one block, level 1, counts", 1, false, pool_open);
-static const struct mem_scheme pool_blocks = POOL("pool-blocks", "many blocks, level 1, counts", 1, false, blocks_open);
-static const struct mem_scheme pool_locked = POOL("pool-locked", "one block, level 1, counts, lock", 1, true, pool_open);
+static const struct mem_scheme pool_blocks =
+    POOL("pool-blocks", "many blocks, level 1, counts", 1, false, blocks_open);
+static const struct mem_scheme pool_grow =
+    POOL("pool-grow", "grows and trims by itself, level 1", 1, false, grow_open);
+static const struct mem_scheme pool_locked =
+    POOL("pool-locked", "one block, level 1, counts, lock", 1, true, pool_open);
 static const struct mem_scheme pool_bare = {.name = "pool-bare",
                                             .what = "one block, no checks, inlined",
                                             .least = 1,
@@ -279,7 +348,9 @@ static const struct mem_scheme pool_bare = {.name = "pool-bare",
 
 /* ---- all of them ---- */
 
-static const struct mem_scheme *const schemes[] = {&pool_bare, &pool_one, &pool_blocks, &pool_locked, &tlsf, &tlsf_1, &part_tlsf, &firstfit, &part_firstfit};
+static const struct mem_scheme *const schemes[] = {&pool_bare,   &pool_one,     &pool_blocks, &pool_grow,
+                                                   &pool_locked, &tlsf,         &tlsf_1,      &part_tlsf,
+                                                   &firstfit,    &part_firstfit};
 
 const struct mem_scheme *mem_scheme_at(unsigned n)
 {

@@ -21,16 +21,16 @@ struct mem_scheme {
     bool cells;                       /* all blocks have the size that open was told */
 
     /* Takes bytes at base, 4,096-aligned, for its state and for the blocks; forgets what it had. cell: the largest
-     * size that will be asked for. False: they are too few. base means nothing to one of the
-     * process. */
+     * size that will be asked for. False: they are too few. A scheme of the process
+     * needs no base. */
     bool (*open)(const struct mem_scheme *, void *base, size_t bytes, size_t cell);
     void *(*get)(size_t size);
     void (*put)(void *block, size_t size);
     void *(*get_aligned)(size_t size, size_t align); /* NULL: it can't */
 
     /* From now until the next open, get and put do what they do around the scheme and call an empty function of
-     * MEM_HOLLOW instructions in its place: what a counter has to subtract. NULL: nothing is
-     * around the scheme, get and put are its own. */
+     * MEM_HOLLOW instructions in its place: what a counter has to subtract. NULL: get and put are
+     * the scheme inlined, and nothing is around it. */
     void (*hollow)(void);
 };
 

@@ -26,6 +26,10 @@ static const unsigned trees[] = {16, 256, 4096, NODES};
 static const struct mem_scheme *scheme;
 static uint64_t address[NODES];
 
+/* Outside of counted sections these count nothing. */
+static void *(*const take)(const struct mem_scheme *, size_t size) = mem_counted_get;
+static void (*const give)(const struct mem_scheme *, void *block, size_t size) = mem_counted_put;
+
 static struct node **find(struct node **root, uint64_t wanted)
 {
     while (*root != NULL && (*root)->address != wanted)
@@ -37,9 +41,7 @@ static void enter(struct node **root, uint64_t wanted)
 {
     struct node **at = find(root, wanted);
     if (*at != NULL) return;
-    bench_resume();
-    struct node *n = scheme->get(sizeof *n);
-    bench_pause();
+    struct node *n = take(scheme, sizeof *n);
     if (n == NULL) bench_die("%s has no memory for a tree", scheme->name);
     *n = (struct node){.address = wanted};
     *at = n;
@@ -61,9 +63,7 @@ static void leave(struct node **root, uint64_t wanted)
         *at = up;
     } else
         *at = n->left != NULL ? n->left : n->right;
-    bench_resume();
-    scheme->put(n, sizeof *n);
-    bench_pause();
+    give(scheme, n, sizeof *n);
 }
 
 static void shuffle(unsigned n, uint64_t *random)
@@ -113,16 +113,12 @@ static bool open_for_trees(const struct mem_scheme *s)
 static void count_around(void)
 {
     static char nowhere;
-    mem_hollow(scheme);
+    const struct mem_scheme *s = mem_hollow(scheme);
     bench_begin();
     bench_pause();
     for (unsigned i = 0; i < NODES; i++) {
-        bench_resume();
-        (void)scheme->get(sizeof(struct node));
-        bench_pause();
-        bench_resume();
-        scheme->put(&nowhere, sizeof(struct node));
-        bench_pause();
+        (void)take(s, sizeof(struct node));
+        give(s, &nowhere, sizeof(struct node));
     }
     bench_end_hollow(2 * MEM_HOLLOW, NODES);
 }

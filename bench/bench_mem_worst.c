@@ -119,7 +119,7 @@ static uint64_t around(const struct mem_scheme *s, int kind)
 {
     static char nowhere;
     void *block;
-    mem_hollow(s);
+    s = mem_hollow(s);
     uint64_t count =
         kind == GET ? bench_step_get(s->get, MEM_CELL, &block) : bench_step_put(s->put, &nowhere, MEM_CELL);
     return count - MEM_HOLLOW;

@@ -14,7 +14,7 @@ static const struct mem_scheme *counted; /* for calls that take no context */
 
 bool worst_open(const struct mem_scheme *s)
 {
-    return s->open(s, area, sizeof area, s->most);
+    return s->open(s, area, s->cells ? WORST_CELLS : sizeof area, s->most);
 }
 
 void worst_forget(struct worst_live *live, unsigned at)

@@ -19,6 +19,7 @@
 #define WORST_ALIGN    64u
 #define WORST_SIZE_MAX 65536u
 #define WORST_AREA     (64u << 10) /* what each scheme gets in a search */
+#define WORST_CELLS    8192u       /* the same for cells, so that they can all be taken */
 
 struct worst_op {
     char kind; /* 'a', 'n', 'f' */
@@ -57,7 +58,7 @@ static inline unsigned worst_pick(const struct worst_live *live, uint32_t arg)
 void worst_forget(struct worst_live *, unsigned at);
 void worst_keep(struct worst_live *, void *block, size_t size);
 
-/* Opens the scheme anew in WORST_AREA bytes of its own. */
+/* Opens the scheme anew in WORST_AREA or WORST_CELLS bytes of its own. */
 bool worst_open(const struct mem_scheme *);
 
 /* Does one op, uncounted. */
