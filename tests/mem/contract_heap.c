@@ -111,3 +111,10 @@ const char *heap_run_seeds(const struct heap_subject *subject, uint64_t first, u
         heap_property(&shared, subject, seed, steps);
     return NULL;
 }
+
+const char *heap_run_input(const struct heap_subject *subject, const uint8_t *input, size_t n)
+{
+    if (setjmp(shared.out) != 0) return shared.failure;
+    heap_property_of(&shared, subject, input, n);
+    return NULL;
+}

@@ -2,7 +2,7 @@
  * level of checks and under a partition. Needs no test library, so that it also runs where there is none
  * (contract_plain.c); contract_policy_test.c gives each case to cmocka.
  *
- * Adding a policy is one line in CMakeLists.txt. What a policy has not got, by its capabilities, is skipped,
+ * Adding a policy is one line in contract_policies.h. What a policy has not got, by its capabilities, is skipped,
  * and the skip is printed. */
 #ifndef WEIR_CONTRACT_HEAP_H
 #define WEIR_CONTRACT_HEAP_H
@@ -90,6 +90,9 @@ extern const size_t heap_cases_n;
 /* contract_model.c: `steps` operations at random against a naive model. */
 void heap_property(struct heap *h, const struct heap_subject *subject, uint64_t seed, uint32_t steps);
 
+/* The same, with the input in place of chance, until it is used up. */
+void heap_property_of(struct heap *h, const struct heap_subject *subject, const uint8_t *input, size_t n);
+
 /* Seeds for each subject and operations for each seed: WEIR_CONTRACT_SEEDS and WEIR_CONTRACT_STEPS, or what the
  * build can do in seconds: 100 seeds of 100,000 in release. */
 uint32_t heap_seeds(void);
@@ -100,6 +103,7 @@ uint32_t heap_steps(void);
 const char *heap_run_case(const struct heap_case *c, const struct heap_subject *subject);
 const char *heap_run_seeds(const struct heap_subject *subject, uint64_t first, uint32_t seeds,
                            uint32_t steps);
+const char *heap_run_input(const struct heap_subject *subject, const uint8_t *input, size_t n);
 const char *heap_subject_name(const struct heap_subject *subject);
 
 #endif

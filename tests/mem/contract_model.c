@@ -18,6 +18,8 @@ struct live {
 struct model {
     struct heap *h;
     uint64_t rnd;
+    const uint8_t *input; /* NULL: chance */
+    size_t left;
     struct live live[LIVE_MAX];
     uint32_t n;
     bool present[HEAP_AREAS];
@@ -26,9 +28,14 @@ struct model {
     uint64_t capacity;
 };
 
+/* Below n: by chance, or as many bytes of the input as n takes, zeros behind its end. */
 static uint32_t below(struct model *m, uint32_t n)
 {
-    return heap_below(&m->rnd, n);
+    uint32_t value = 0;
+    if (m->input == NULL) return heap_below(&m->rnd, n);
+    for (uint32_t most = n - 1; most > 0 && m->left > 0; most >>= 8, m->left--)
+        value = value << 8 | *m->input++;
+    return value % n;
 }
 
 static bool can(const struct model *m, uint32_t caps)
@@ -375,7 +382,7 @@ static void end(struct model *m)
     if (h->part != NULL) HEAP_CHECK(h, weir_part_close(h->part) == 0);
 }
 
-void heap_property(struct heap *h, const struct heap_subject *subject, uint64_t seed, uint32_t steps)
+static struct model *begin(struct heap *h, const struct heap_subject *subject, uint64_t seed)
 {
     static const uint32_t aligns[] = {8, 16, 4};
     static struct model m;
@@ -390,10 +397,31 @@ void heap_property(struct heap *h, const struct heap_subject *subject, uint64_t 
     m.present[0] = true;
     m.area_bytes[0] = HEAP_AREA_BYTES;
     m.capacity = first.free_bytes;
+    return &m;
+}
+
+void heap_property(struct heap *h, const struct heap_subject *subject, uint64_t seed, uint32_t steps)
+{
+    struct model *m = begin(h, subject, seed);
     for (uint32_t step = 0; step < steps; step++) {
         h->step = step;
-        do_something(&m, step);
-        check_some(&m, step);
+        do_something(m, step);
+        check_some(m, step);
     }
-    end(&m);
+    end(m);
+}
+
+void heap_property_of(struct heap *h, const struct heap_subject *subject, const uint8_t *input, size_t n)
+{
+    if (n == 0) return;
+    struct model *m = begin(h, subject, input[0]);
+    m->input = input + 1;
+    m->left = n - 1;
+    for (uint32_t step = 0; m->left > 0; step++) {
+        h->step = step;
+        do_something(m, step);
+        check_stat(m);
+        check_some(m, step);
+    }
+    end(m);
 }

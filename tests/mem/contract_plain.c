@@ -1,10 +1,15 @@
-/* contract_plain.c: the contract suite as a plain program, for machines without a test library: each subject's
- * cases and some seeds; the first failure ends it. Usage: contract_plain [SEEDS [STEPS]] */
+/* contract_plain.c: the contract suite as a plain program, for machines without a test library: each policy's
+ * cases and some seeds, bare and in a partition; the first failure ends it. Usage: contract_plain [SEEDS [STEPS]] */
 #include <stdlib.h>
 
 #include "contract_heap.h"
+#include "contract_policies.h"
 
-extern const struct weir_policy CONTRACT_POLICY;
+static const struct weir_policy *const policies[] = {
+#define CONTRACT_ROW(name) &weir_##name,
+    CONTRACT_POLICIES(CONTRACT_ROW)
+#undef CONTRACT_ROW
+};
 
 static int told(const char *failure)
 {
@@ -21,12 +26,19 @@ static int run(const struct heap_subject *subject, uint32_t seeds, uint32_t step
     return 0;
 }
 
+static int run_levels(const struct weir_policy *policy, uint32_t seeds, uint32_t steps)
+{
+    for (uint32_t level = 0; level <= 2; level++)
+        for (int part = 0; part <= 1; part++)
+            if (run(&(struct heap_subject){policy, level, part != 0}, seeds, steps) != 0) return 1;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     uint32_t seeds = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 3;
     uint32_t steps = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 0) : 20000;
-    for (uint32_t level = 0; level <= 2; level++)
-        for (int part = 0; part <= 1; part++)
-            if (run(&(struct heap_subject){&CONTRACT_POLICY, level, part}, seeds, steps) != 0) return 1;
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++)
+        if (run_levels(policies[i], seeds, steps) != 0) return 1;
     return 0;
 }

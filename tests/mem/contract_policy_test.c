@@ -11,8 +11,6 @@
 
 #include "contract_heap.h"
 
-extern const struct weir_policy CONTRACT_POLICY;
-
 #define SUBJECTS  4
 #define TESTS_MAX 256
 
