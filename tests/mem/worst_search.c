@@ -25,7 +25,7 @@
 #define STALE_MAX    4000u /* evaluations without a gain, then all but the best begin anew */
 #define PATHS        4096u /* a power of two */
 #define PATHS_MAX    3000u
-#define KEEP_DEFAULT 24u
+#define KEEP_DEFAULT 12u
 #define PALETTE_MAX  6u
 #define LINE_BYTES   (WORST_OPS_MAX * 8u)
 #define HASH_FACTOR  0x9E3779B97F4A7C15u
