@@ -119,25 +119,43 @@ static bool has_cell(struct weir_pool *p, struct weir_pool_block *b, unsigned *e
     return b->free != NULL || b->fresh < b->cells;
 }
 
+/* Every cell of `now` is in use. */
+static void leave_now(struct weir_pool *p)
+{
+    struct weir_pool_block *b = p->now;
+    if (b == p->block) return;
+    b->where = WEIR_POOL_FULL;
+    b->more = 0;
+}
+
+/* A block of a list becomes `now`. */
+static struct weir_pool_block *take_block(struct weir_pool *p, uint16_t ref)
+{
+    struct weir_pool_block *b = weir_pool_at(p, ref);
+    weir_pool_unlink(p, b);
+    b->where = WEIR_POOL_NOW;
+    return p->now = b;
+}
+
+/* Every cell in use, and no list was cut short. Of a pool of many blocks. */
+static bool full(const struct weir_pool_block *b)
+{
+    return b->free == NULL && b->fresh == b->cells && (uint32_t)(b->more + 1) == b->cells;
+}
+
 /* A block with a cell to hand out, or NULL. Constant but for mending: a block on a list has a free cell. */
 static struct weir_pool_block *ready(struct weir_pool *p, unsigned *events)
 {
     struct weir_pool_block *b = p->now;
     if (has_cell(p, b, events)) return b;
     if (weir_pool_single(p)) return NULL;
-    if (b != p->block) {
-        b->where = WEIR_POOL_FULL;
-        b->more = 0;
-    }
+    leave_now(p);
     uint16_t ref = p->list[WEIR_POOL_PARTIAL][0];
     if (ref == 0) ref = p->list[WEIR_POOL_EMPTY][0];
-    b = weir_pool_at(p, ref);
-    if (ref != 0) {
-        weir_pool_unlink(p, b);
-        b->where = WEIR_POOL_NOW;
-    }
-    p->now = b;
-    return ref != 0 && has_cell(p, b, events) ? b : NULL;
+    p->now = p->block;
+    if (ref == 0) return NULL;
+    b = take_block(p, ref);
+    return has_cell(p, b, events) ? b : NULL;
 }
 
 static void *pop(struct weir_pool *p, struct weir_pool_block *b, uintptr_t *number, unsigned *events)
@@ -219,11 +237,9 @@ WEIR_TEMPLATE bool flip(struct weir_pool_block *b, uintptr_t i, bool was)
     return true;
 }
 
-WEIR_TEMPLATE void *get(struct weir_pool *p, bool one, bool checked)
+WEIR_TEMPLATE void *take_head(struct weir_pool *p, struct weir_pool_block *b, bool one, bool checked)
 {
-    struct weir_pool_block *b = one ? &p->own[1] : p->now;
     void *cell = b->free;
-    if (cell == NULL) return weir_pool_get_slow(p);
     if (checked) {
         uintptr_t i = weir_pool_number(p, b, cell);
         if (i >= b->fresh || !flip(b, i, false)) return weir_pool_get_slow(p);
@@ -233,6 +249,33 @@ WEIR_TEMPLATE void *get(struct weir_pool *p, bool one, bool checked)
     p->allocs++;
     if (--p->room < 0) return weir_pool_marked(p, cell);
     return cell;
+}
+
+/* `now` has no cell that came back: the usual case, that it is full and another block has one. */
+WEIR_TEMPLATE void *get_next(struct weir_pool *p, bool checked)
+{
+    uint16_t ref = p->list[WEIR_POOL_PARTIAL][0];
+    if (ref == 0 || !full(p->now)) return weir_pool_get_slow(p);
+    leave_now(p);
+    struct weir_pool_block *b = take_block(p, ref);
+    return b->free == NULL ? weir_pool_get_slow(p) : take_head(p, b, false, checked);
+}
+
+static WEIR_APART void *get_next0(struct weir_pool *p)
+{
+    return get_next(p, false);
+}
+static WEIR_APART void *get_next1(struct weir_pool *p)
+{
+    return get_next(p, true);
+}
+
+WEIR_TEMPLATE void *get(struct weir_pool *p, bool one, bool checked)
+{
+    struct weir_pool_block *b = one ? &p->own[1] : p->now;
+    if (b->free != NULL) return take_head(p, b, one, checked);
+    if (one) return weir_pool_get_slow(p);
+    return checked ? get_next1(p) : get_next0(p);
 }
 
 void *weir_pool_get_one0(struct weir_pool *p)
@@ -331,6 +374,12 @@ static void relist(struct weir_pool *p, struct weir_pool_block *b)
 {
     if (b->where == WEIR_POOL_FULL) {
         b->more = (int32_t)b->cells - 2;
+        if (full(p->now)) {
+            leave_now(p); /* the next get finds this cell at once */
+            b->where = WEIR_POOL_NOW;
+            p->now = b;
+            return;
+        }
         weir_pool_append(p, WEIR_POOL_PARTIAL, b);
     }
     if (b->more >= 0 || b->where != WEIR_POOL_PARTIAL || b->borrowed == WEIR_POOL_CALLERS) return;

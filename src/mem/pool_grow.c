@@ -184,6 +184,7 @@ static void set_tables(struct weir_pool *p, const struct layout *l, uint8_t *mem
     for (uint32_t n = 1; n <= p->conf.max_blocks && l->words > 0; n++)
         p->block[n].bits = (uint32_t *)(void *)(bits + (size_t)(n - 1) * l->words * 4);
     p->now = p->block;
+    p->block->more = -1;
     if (l->slots > 0)
         set_directory(p, l, (uint16_t *)(void *)(bits + weir_align_up(l->bits_bytes, sizeof(void *))));
 }
