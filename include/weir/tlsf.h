@@ -42,7 +42,7 @@ extern "C" {
 #define WEIR_TLSF_ROW_LOG2   6
 #define WEIR_TLSF_EXACT_LOG2 9
 #define WEIR_TLSF_ROWS       24
-#define WEIR_TLSF_STATE_HEAD 80u
+#define WEIR_TLSF_STATE_HEAD 96u
 #define WEIR_TLSF_AREA_HEAD  272u
 #else
 #define WEIR_TLSF_ROW_LOG2   5

@@ -58,144 +58,207 @@
 
 #include "weir/policy.h"
 
-/* The block at p, size bytes long and in no list, is in use with need of them; what is a whole block more is
- * cut off. flags: of its head. The head behind says that the block before it is free. Returns its size. */
-static inline size_t cut(struct weir_tlsf_area *a, uintptr_t p, size_t size, size_t need, uint32_t flags)
+/* The block b, size bytes long and in no list, is in use with need of them; what is a whole block more is cut
+ * off. flags: of its head. The head behind says that the block before it is free. Returns its size. */
+static inline size_t cut(struct weir_tlsf_area *a, tlsf_word *b, size_t size, size_t need, uint32_t flags)
 {
     size_t rest = size - need;
     if (rest < TLSF_MIN) {
-        *tlsf_head(p) = (uint32_t)size | flags;
-        *tlsf_head(p + size) -= TLSF_PREV_FREE;
+        b[TLSF_SIZE] = (uint32_t)size | flags;
+        tlsf_step(b, size)[TLSF_SIZE] -= TLSF_PREV_FREE;
         return size;
     }
     a->divisions++;
-    *tlsf_head(p) = (uint32_t)need | flags;
-    tlsf_link(a, p + need, rest);
+    b[TLSF_SIZE] = (uint32_t)need | flags;
+    tlsf_link(a, tlsf_step(b, need), (uint32_t)rest);
     return need;
 }
 
-static inline void *handed(struct weir_tlsf_area *a, uintptr_t p, size_t size, size_t *got)
+static inline void *handed(struct weir_tlsf_area *a, tlsf_word *b, size_t size, size_t *got)
 {
     a->live++;
     a->live_bytes += (uint32_t)size;
     *got = size - TLSF_HEAD;
-    return (void *)p;
+    return (void *)b;
 }
 
-/* A free block of a with need bytes behind an aligned place; 0: none. The search is for the worst gap; when
- * it finds nothing, the block that the largest request would get is tried as it lies. */
-static uintptr_t choose(const struct weir_tlsf *s, const struct weir_tlsf_area *a, size_t need, size_t align)
+/* *c: the list whose front serves need, a size for which there is a list; false: none does. */
+static inline bool fitting(const struct weir_tlsf_area *a, size_t need, size_t *c)
 {
-    size_t slack = align > s->align ? align + TLSF_MIN - s->align : 0;
-    if (need <= WEIR_TLSF_AREA_MAX - slack) {
-        size_t c = tlsf_class(need + slack);
-        if (c < s->lists) {
-            uint32_t link = a->list[c];
-            if (link != 0 && *tlsf_head(a->base + link) >= need + slack) return a->base + link;
-            c = tlsf_above(a, c);
-            if (c != 0) return a->base + a->list[c];
-        }
-    }
-    uintptr_t top = tlsf_top(a);
-    if (slack == 0 || top == 0) return 0;
-    size_t gap = tlsf_gap(top, align), size = *tlsf_head(top) - TLSF_FREE;
-    return gap < size && size - gap >= need ? top : 0;
+    *c = tlsf_class(need);
+    size_t link = tlsf_front(a, *c);
+    return (link != 0 && tlsf_to(a, link)[TLSF_SIZE] >= need) || tlsf_above(a, c);
 }
 
-/* Takes the free block at p out and cuts gap bytes off in front, a free block of their own. */
-static void *carve(const struct weir_tlsf *s, struct weir_tlsf_area *a, uintptr_t p, size_t gap, size_t need,
-                   size_t *got)
+/* Takes the block b out, the front of list c. */
+static inline void take_front(struct weir_tlsf_area *a, tlsf_word *b, size_t c)
 {
-    size_t size = *tlsf_head(p) - TLSF_FREE;
-    uint32_t flags = 0;
-    tlsf_unlink(a, p);
-    if (gap != 0) {
-        tlsf_link(a, p, gap);
-        a->divisions++;
-        flags = TLSF_PREV_FREE;
-        p += gap;
-        size -= gap;
-    }
-    size = cut(a, p, size, need, flags);
+    uint32_t next = b[TLSF_NEXT];
+    *tlsf_list(a, c) = next;
+    if (next != 0)
+        tlsf_to(a, next)[TLSF_PREV] = (uint32_t)c * 4 + TLSF_LIST;
+    else
+        tlsf_clear_list(a, c);
+}
+
+/* Level 1 and 2: nobody has written to b, which is to be handed out, since it became free. */
+static bool untouched(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b)
+{
+    size_t size = b[TLSF_SIZE] - TLSF_FREE;
+    return (size & ~s->mask) == 0 && size <= a->end - tlsf_link_of(a, b) && tlsf_tied(s, a, b, size);
+}
+
+/* At level 2 a block in use has its bit. */
+static inline void *known(const struct weir_tlsf *s, struct weir_tlsf_area *a, tlsf_word *b, size_t size,
+                          size_t *got)
+{
     if (s->level >= 2) {
-        uint8_t bit, *byte = tlsf_bit(s, a, p, &bit);
+        uint8_t bit, *byte = tlsf_bit(s, a, b, &bit);
         *byte |= bit;
     }
-    return handed(a, p, size, got);
+    return handed(a, b, size, got);
+}
+
+/* A free block of a with need bytes behind an aligned place; NULL: none. The search is for the worst gap; when
+ * it finds nothing, the block that the largest request would get is tried as it lies. */
+static tlsf_word *choose(const struct weir_tlsf *s, const struct weir_tlsf_area *a, size_t need, size_t align)
+{
+    size_t worst = need + align + TLSF_MIN - s->align;
+    if (worst <= s->area_bytes) {
+        size_t c;
+        if (fitting(a, worst, &c)) return tlsf_to(a, tlsf_front(a, c));
+    }
+    tlsf_word *top = tlsf_top(a);
+    if (top == NULL) return NULL;
+    size_t gap = tlsf_gap(top, align), size = top[TLSF_SIZE] - TLSF_FREE;
+    return gap < size && size - gap >= need ? top : NULL;
+}
+
+/* An alignment above the natural one. What is in front of the aligned place becomes a free block of its own. */
+static void *aligned(struct weir_tlsf *s, struct weir_tlsf_area *a, size_t need, size_t align, size_t *got)
+{
+    tlsf_word *b = choose(s, a, need, align);
+    if (b == NULL || (s->level > 0 && !untouched(s, a, b))) return NULL;
+    size_t size = b[TLSF_SIZE] - TLSF_FREE, gap = tlsf_gap(b, align);
+    uint32_t flags = 0;
+    tlsf_unlink(a, b);
+    if (gap != 0) {
+        tlsf_link(a, b, (uint32_t)gap);
+        a->divisions++;
+        flags = TLSF_PREV_FREE;
+        b = tlsf_step(b, gap);
+    }
+    return known(s, a, b, cut(a, b, size - gap, need, flags), got);
+}
+
+/* The natural alignment, any level. */
+static inline void *natural(struct weir_tlsf *s, struct weir_tlsf_area *a, size_t need, size_t *got)
+{
+    size_t c;
+    if (!fitting(a, need, &c) || (s->level > 0 && !untouched(s, a, tlsf_to(a, tlsf_front(a, c)))))
+        return NULL;
+    tlsf_word *b = tlsf_to(a, tlsf_front(a, c));
+    take_front(a, b, c);
+    return known(s, a, b, cut(a, b, b[TLSF_SIZE] - TLSF_FREE, need, 0), got);
 }
 
 /* Any alignment, any area, any level. */
 static WEIR_APART void *general(struct weir_tlsf *s, size_t size, size_t align, size_t *got)
 {
-    if (size > WEIR_TLSF_AREA_MAX || align > WEIR_TLSF_AREA_MAX || (align & (align - 1)) != 0) return NULL;
     size_t need = tlsf_need(s, size);
-    if (align < s->align) align = s->align;
-    for (uint32_t i = 0; i < s->count; i++) {
+    if (size > s->area_bytes || need > s->area_bytes || align > s->area_bytes || (align & (align - 1)) != 0)
+        return NULL;
+    void *p = NULL;
+    for (uint32_t i = 0; i < s->count && p == NULL; i++) {
         struct weir_tlsf_area *a = tlsf_area(s, i);
-        uintptr_t p = choose(s, a, need, align);
-        if (p == 0 || (s->level > 0 && !weir_tlsf_sound(s, a, p))) continue;
-        return carve(s, a, p, tlsf_gap(p, align), need, got);
+        p = align > s->align ? aligned(s, a, need, align, got) : natural(s, a, need, got);
     }
-    return NULL;
+    return p;
 }
 
+/* The front of list c, which is long enough, with what it is longer cut off. */
+static WEIR_APART void *take(struct weir_tlsf_area *a, size_t c, size_t need, size_t *got)
+{
+    tlsf_word *b = tlsf_to(a, tlsf_front(a, c));
+    take_front(a, b, c);
+    return handed(a, b, cut(a, b, b[TLSF_SIZE] - TLSF_FREE, need, 0), got);
+}
+
+/* The front of list c is none, or too short. */
+static WEIR_APART void *take_above(struct weir_tlsf *s, size_t c, size_t need, size_t *got)
+{
+    struct weir_tlsf_area *a = tlsf_first(s);
+    if (tlsf_above(a, &c)) return take(a, c, need, got);
+    return s->count > 1 ? general(s, need - TLSF_HEAD, 0, got) : NULL;
+}
+
+/* The way of most requests, level 0 and the first area: the front of the request's own list, whole. It is short
+ * enough to save no register; functions of their own take over the rest. */
 static void *tlsf_alloc(void *state, size_t size, size_t align, size_t *got)
 {
     struct weir_tlsf *s = state;
     struct weir_tlsf_area *a = tlsf_first(s);
     if (size >= s->quick_size || align > s->align) return general(s, size, align, got);
-    size_t need = tlsf_need(s, size), c = tlsf_class(need), link = a->list[c];
-    if (link == 0 || *tlsf_head(a->base + link) < need) {
-        c = tlsf_above(a, c);
-        if (c == 0) return general(s, size, align, got);
-        link = a->list[c];
-    }
-    uintptr_t p = a->base + link;
-    size_t next = *tlsf_next(p);
-    a->list[c] = (uint32_t)next;
-    if (next != 0)
-        *tlsf_prev(a->base + next) = (uint32_t)c * 4 + TLSF_LIST;
-    else
-        tlsf_clear_list(a, c);
-    return handed(a, p, cut(a, p, *tlsf_head(p) - TLSF_FREE, need, 0), got);
+    size_t need = tlsf_need(s, size), c = tlsf_class(need), link = tlsf_front(a, c);
+    if (link == 0) return take_above(s, c, need, got);
+    tlsf_word *b = tlsf_to(a, link);
+    size_t have = b[TLSF_SIZE];
+    if (have < need) return take_above(s, c, need, got);
+    if (have - TLSF_FREE - need >= TLSF_MIN) return take(a, c, need, got);
+    take_front(a, b, c);
+    have -= TLSF_FREE;
+    b[TLSF_SIZE] = (uint32_t)have;
+    tlsf_step(b, have)[TLSF_SIZE] -= TLSF_PREV_FREE;
+    return handed(a, b, have, got);
 }
 
 static ptrdiff_t tlsf_usable(const void *state, const void *block)
 {
     int err;
     (void)weir_tlsf_find(state, (uintptr_t)block, &err);
-    if (err < 0) return err;
-    return (ptrdiff_t)(*tlsf_head((uintptr_t)block) & ~(uint32_t)TLSF_FLAGS) - TLSF_HEAD;
+    return err < 0 ? err : (ptrdiff_t)tlsf_size(((tlsf_word *)block)) - TLSF_HEAD;
 }
 
-/* The block at p, in use until now, is free. Returns its usable bytes. */
-static inline ptrdiff_t give_back(struct weir_tlsf_area *a, uintptr_t p)
+/* The block b, in use until now, is free and has a free neighbour or two. */
+static WEIR_APART ptrdiff_t join(struct weir_tlsf_area *a, tlsf_word *b, size_t size)
 {
-    uint32_t head = *tlsf_head(p);
-    size_t size = head & ~(uint32_t)TLSF_FLAGS;
     ptrdiff_t usable = (ptrdiff_t)size - TLSF_HEAD;
-    a->live_bytes -= (uint32_t)size;
-    a->live--;
-    uintptr_t behind = p + size;
-    uint32_t flags = *tlsf_head(behind);
+    tlsf_word *behind = tlsf_step(b, size);
+    uint32_t flags = behind[TLSF_SIZE];
     if (flags & TLSF_FREE) {
         size += flags - TLSF_FREE;
-        *tlsf_head(behind) = TLSF_ERASED;
+        behind[TLSF_SIZE] = TLSF_ERASED;
         a->merges++;
         tlsf_unlink(a, behind);
     } else {
-        *tlsf_head(behind) = flags | TLSF_PREV_FREE;
+        behind[TLSF_SIZE] = flags | TLSF_PREV_FREE;
     }
-    if (head & TLSF_PREV_FREE) {
-        size_t before = *tlsf_foot(p) - TLSF_FREE;
-        *tlsf_head(p) = TLSF_ERASED;
-        p -= before;
+    if (b[TLSF_SIZE] & TLSF_PREV_FREE) {
+        size_t before = b[TLSF_FOOT] - TLSF_FREE;
+        b[TLSF_SIZE] = TLSF_ERASED;
+        b = tlsf_back(b, before);
         size += before;
         a->merges++;
-        tlsf_unlink(a, p);
+        tlsf_unlink(a, b);
     }
-    tlsf_link(a, p, size);
+    tlsf_link(a, b, (uint32_t)size);
     return usable;
+}
+
+/* The block b, in use until now, is free. Returns its usable bytes. Most have no free neighbour: the way without
+ * needs few registers, and saves none. */
+static inline ptrdiff_t give_back(struct weir_tlsf_area *a, tlsf_word *b)
+{
+    uint32_t head = b[TLSF_SIZE], size = head & ~(uint32_t)TLSF_FLAGS;
+    a->live--;
+    a->live_bytes -= size;
+    if (head & TLSF_PREV_FREE) return join(a, b, size);
+    tlsf_word *behind = tlsf_step(b, size);
+    uint32_t flags = behind[TLSF_SIZE];
+    if (flags & TLSF_FREE) return join(a, b, size);
+    behind[TLSF_SIZE] = flags | TLSF_PREV_FREE;
+    tlsf_link(a, b, size);
+    return (ptrdiff_t)size - TLSF_HEAD;
 }
 
 /* What a release does where not every address passes: several areas, levels 1 and 2. */
@@ -204,42 +267,42 @@ static WEIR_APART ptrdiff_t release_checked(const struct weir_tlsf *s, uintptr_t
     int err;
     struct weir_tlsf_area *a = weir_tlsf_find(s, p, &err);
     if (err < 0) return err;
+    tlsf_word *b = ((tlsf_word *)p);
     if (s->level >= 2) {
-        uint8_t bit, *byte = tlsf_bit(s, a, p, &bit);
+        uint8_t bit, *byte = tlsf_bit(s, a, b, &bit);
         *byte &= (uint8_t)~bit;
     }
-    return give_back(a, p);
+    return give_back(a, b);
 }
 
 static ptrdiff_t tlsf_release(void *state, void *block)
 {
     struct weir_tlsf_area *a = tlsf_first(state);
     if ((uintptr_t)block - a->base >= a->quick) return release_checked(state, (uintptr_t)block);
-    return give_back(a, (uintptr_t)block);
+    return give_back(a, ((tlsf_word *)block));
 }
 
 static ptrdiff_t tlsf_resize(void *state, void *block, size_t size)
 {
     struct weir_tlsf *s = state;
-    uintptr_t p = (uintptr_t)block;
     int err;
-    struct weir_tlsf_area *a = weir_tlsf_find(s, p, &err);
+    struct weir_tlsf_area *a = weir_tlsf_find(s, (uintptr_t)block, &err);
     if (err < 0) return err;
-    if (size > WEIR_TLSF_AREA_MAX) return WEIR_ENOMEM;
-    uint32_t head = *tlsf_head(p);
-    size_t need = tlsf_need(s, size), have = head & ~(uint32_t)TLSF_FLAGS, room = have;
-    uint32_t flags = *tlsf_head(p + have);
-    if (flags & TLSF_FREE) room += flags - TLSF_FREE;
+    if (size > s->area_bytes) return WEIR_ENOMEM;
+    tlsf_word *b = ((tlsf_word *)block);
+    size_t need = tlsf_need(s, size), have = tlsf_size(b), room = have;
+    tlsf_word *behind = tlsf_step(b, have);
+    if (behind[TLSF_SIZE] & TLSF_FREE) room += behind[TLSF_SIZE] - TLSF_FREE;
     if (need > room) return WEIR_ENOMEM;
     if (need == have || (room == have && have - need < TLSF_MIN)) return (ptrdiff_t)have - TLSF_HEAD;
     if (room != have) {
-        tlsf_unlink(a, p + have);
-        *tlsf_head(p + have) = TLSF_ERASED;
+        tlsf_unlink(a, behind);
+        behind[TLSF_SIZE] = TLSF_ERASED;
         a->merges++;
     } else {
-        *tlsf_head(p + have) = flags | TLSF_PREV_FREE;
+        behind[TLSF_SIZE] |= TLSF_PREV_FREE;
     }
-    size_t now = cut(a, p, room, need, head & TLSF_PREV_FREE);
+    size_t now = cut(a, b, room, need, b[TLSF_SIZE] & TLSF_PREV_FREE);
     a->live_bytes += (uint32_t)(now - have);
     return (ptrdiff_t)now - TLSF_HEAD;
 }

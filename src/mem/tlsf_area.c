@@ -52,7 +52,8 @@ int weir_tlsf_init(void *state, const struct weir_policy_conf *conf)
     s->area_bytes = c.area_bytes;
     s->level = c.level;
     s->areas = c.areas;
-    s->lists = rows_of(c.area_bytes) << WEIR_TLSF_ROW_LOG2;
+    s->lists = (rows_of(c.area_bytes) + TLSF_ROW_LEAST) << WEIR_TLSF_ROW_LOG2;
+    if (c.level >= 2) s->bits_at = WEIR_TLSF_AREA_HEAD + (rows_of(c.area_bytes) << WEIR_TLSF_ROW_LOG2) * 4;
     /* Below it the list of each request exists, however its rounding turns out. */
     if (c.level == 0 && c.area_bytes > TLSF_MIN) s->quick_size = c.area_bytes - TLSF_MIN;
     memset(tlsf_first(s), 0, s->stride);
@@ -81,13 +82,14 @@ int weir_tlsf_add(void *state, void *base, size_t bytes)
     struct weir_tlsf_area *a = tlsf_area(s, s->count++);
     memset(a, 0, s->stride);
     a->base = first - TLSF_FIRST;
-    a->end = (uint32_t)(end - a->base);
-    a->quick = s->level == 0 ? a->end : 0;
+    a->span = (uint32_t)(end - first);
+    a->end = a->span + TLSF_FIRST;
+    a->quick = s->level == 0 ? end - a->base : 0;
     a->mem = mem;
     a->bytes = bytes;
-    if (s->level >= 2) a->bits_at = WEIR_TLSF_AREA_HEAD + s->lists * 4;
-    *tlsf_head(end) = TLSF_PREV_FREE;
-    tlsf_link(a, first, end - first);
+    a->bits_at = s->bits_at;
+    tlsf_end(a)[TLSF_SIZE] = TLSF_PREV_FREE;
+    tlsf_link(a, tlsf_begin(a), a->span);
     return 0;
 }
 

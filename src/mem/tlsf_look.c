@@ -7,9 +7,9 @@
 /* Usable bytes of the largest block that a can hand out at this alignment. */
 static size_t largest(const struct weir_tlsf *s, const struct weir_tlsf_area *a, size_t align)
 {
-    uintptr_t top = tlsf_top(a);
-    if (top == 0) return 0;
-    size_t size = *tlsf_head(top) - TLSF_FREE;
+    const tlsf_word *top = tlsf_top(a);
+    if (top == NULL) return 0;
+    size_t size = top[TLSF_SIZE] - TLSF_FREE;
     size_t gap = align > s->align ? tlsf_gap(top, align) : 0;
     return size < gap + TLSF_MIN ? 0 : size - gap - TLSF_HEAD;
 }
@@ -50,16 +50,14 @@ int weir_tlsf_walk(const void *state, weir_walk_fn see, void *arg)
     const struct weir_tlsf *s = state;
     for (uint32_t i = 0; i < s->count; i++) {
         const struct weir_tlsf_area *a = tlsf_area(s, i);
-        for (uintptr_t p = tlsf_begin(a); p != tlsf_end(a);) {
-            uint32_t head = *tlsf_head(p);
-            size_t size = head & ~(uint32_t)TLSF_FLAGS;
-            struct weir_block block = {.start = (const void *)p,
+        for (const tlsf_word *b = tlsf_begin(a); b != tlsf_end(a); b = tlsf_step(b, tlsf_size(b))) {
+            size_t size = tlsf_size(b);
+            struct weir_block block = {.start = b,
                                        .bytes = size - TLSF_HEAD,
-                                       .state = head & TLSF_FREE ? WEIR_BLOCK_FREE : WEIR_BLOCK_USED};
-            if (size < TLSF_MIN || size > tlsf_end(a) - p) return WEIR_ECORRUPT;
+                                       .state = b[TLSF_SIZE] & TLSF_FREE ? WEIR_BLOCK_FREE : WEIR_BLOCK_USED};
+            if (size < TLSF_MIN || size > a->end - tlsf_link_of(a, b)) return WEIR_ECORRUPT;
             int stop = see(arg, &block);
             if (stop != 0) return stop;
-            p += size;
         }
     }
     return 0;
@@ -70,38 +68,45 @@ struct census {
     uint64_t live, live_bytes, free;
 };
 
-/* Of one block, head included; prev: the head of the one before. The number of the invariant that is broken. */
-static int check_block(const struct weir_tlsf *s, const struct weir_tlsf_area *a, uintptr_t p, uint32_t prev,
-                       struct census *seen)
+/* A free block is in the list of its size, and its neighbours there know it. */
+static bool listed(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b, size_t c)
 {
-    uint32_t head = *tlsf_head(p);
-    size_t size = head & ~(uint32_t)TLSF_FLAGS;
+    if (!tlsf_tied(s, a, b, b[TLSF_SIZE] - TLSF_FREE) || tlsf_class(b[TLSF_SIZE] - TLSF_FREE) != c)
+        return false;
+    return (b[TLSF_PREV] & TLSF_MARK) == 0 || b[TLSF_PREV] >> 2 == c;
+}
+
+/* Of one block, head included; prev: the head of the one before. The number of the invariant that is broken. */
+static int check_block(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b,
+                       uint32_t prev, struct census *seen)
+{
+    uint32_t head = b[TLSF_SIZE];
+    size_t size = tlsf_size(b);
     uint8_t bit;
-    if (size < TLSF_MIN || (size & ~s->mask) != 0 || size > tlsf_end(a) - p) return 1;
+    if (size < TLSF_MIN || (size & ~s->mask) != 0 || size > a->end - tlsf_link_of(a, b)) return 1;
     if (((head & TLSF_PREV_FREE) != 0) != ((prev & TLSF_FREE) != 0)) return 2;
-    if (s->level >= 2 && ((*tlsf_bit(s, a, p, &bit) & bit) != 0) != ((head & TLSF_FREE) == 0)) return 10;
+    if (s->level >= 2 && ((*tlsf_bit(s, a, b, &bit) & bit) != 0) != ((head & TLSF_FREE) == 0)) return 10;
     if ((head & TLSF_FREE) == 0) {
         seen->live++;
         seen->live_bytes += size;
         return 0;
     }
     seen->free++;
-    if (*tlsf_foot(p + size) != head) return 3;
+    if (tlsf_step(b, size)[TLSF_FOOT] != head) return 3;
     if (prev & TLSF_FREE) return 4;
-    if (!(*tlsf_head(p + size) & TLSF_PREV_FREE)) return 2;
-    return weir_tlsf_sound(s, a, p) ? 0 : 5;
+    return listed(s, a, b, tlsf_class(size)) ? 0 : 5;
 }
 
-/* Every list's blocks are of its size, and no more than there are free blocks. */
+/* Every list's blocks are of its size, and all of them together as many as there are free blocks. */
 static int check_lists(const struct weir_tlsf *s, const struct weir_tlsf_area *a, uint64_t free)
 {
-    for (size_t c = 0; c < s->lists; c++) {
-        size_t r = c >> WEIR_TLSF_ROW_LOG2;
-        bool bit = (a->row[r] >> (c & (TLSF_ROW - 1)) & 1) != 0;
-        if (bit != (a->list[c] != 0) || ((a->rows >> r & 1) != 0) != (a->row[r] != 0)) return 7;
-        for (uint32_t link = a->list[c]; link != 0; link = *tlsf_next(a->base + link)) {
+    for (size_t c = (size_t)TLSF_ROW_LEAST << WEIR_TLSF_ROW_LOG2; c < s->lists; c++) {
+        size_t r = c >> WEIR_TLSF_ROW_LOG2, row = tlsf_row_bits(a, r);
+        bool bit = (row >> (c & (TLSF_ROW - 1)) & 1) != 0;
+        if (bit != (tlsf_front(a, c) != 0) || (a->rows >> r & 1) != (row != 0)) return 7;
+        for (uint32_t link = tlsf_front(a, c); link != 0; link = tlsf_to(a, link)[TLSF_NEXT]) {
             if (free-- == 0) return 6;
-            if (!weir_tlsf_sound(s, a, a->base + link)) return 5;
+            if (!listed(s, a, tlsf_to(a, link), c)) return 5;
         }
     }
     return free == 0 ? 0 : 6;
@@ -122,16 +127,15 @@ static int check_area(const struct weir_tlsf *s, const struct weir_tlsf_area *a)
 {
     struct census seen = {0};
     uint32_t prev = 0;
-    int broken = 0;
-    for (uintptr_t p = tlsf_begin(a); p != tlsf_end(a) && broken == 0; p += prev & ~(uint32_t)TLSF_FLAGS) {
-        broken = check_block(s, a, p, prev, &seen);
-        prev = *tlsf_head(p);
+    for (const tlsf_word *b = tlsf_begin(a); b != tlsf_end(a); b = tlsf_step(b, tlsf_size(b))) {
+        int broken = check_block(s, a, b, prev, &seen);
+        if (broken != 0) return broken;
+        prev = b[TLSF_SIZE];
     }
-    if (broken != 0) return broken;
-    uint32_t mark = *tlsf_head(tlsf_end(a));
+    uint32_t mark = tlsf_end(a)[TLSF_SIZE];
     if ((mark & ~(uint32_t)TLSF_PREV_FREE) != 0) return 1;
     if ((mark != 0) != ((prev & TLSF_FREE) != 0)) return 2;
-    broken = check_lists(s, a, seen.free);
+    int broken = check_lists(s, a, seen.free);
     if (broken != 0) return broken;
     if (seen.live != a->live || seen.live_bytes != a->live_bytes) return 8;
     if (seen.live + seen.free != 1 + a->divisions - a->merges) return 9;
