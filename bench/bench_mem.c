@@ -21,12 +21,15 @@
 #define PROBE      "WEIR_BENCH_PROBE"
 #define LINE_BYTES 200
 #define LIBS_MAX   3
+#define PATH_BYTES 4096
+#define OWN_LIB    "../lib/libweir-malloc.so" /* from where this program is */
 #define BESIDE     "beside"
 
 static const struct peer {
     const char *name, *part; /* part: of the file's name that its malloc comes from */
     const char *lib[LIBS_MAX];
-} peers[] = {{"glibc", "libc.so", {""}},
+} peers[] = {{"weir-malloc", "weir-malloc", {OWN_LIB}},
+             {"glibc", "libc.so", {""}},
              {"mimalloc", "mimalloc", {"libmimalloc.so.2", "libmimalloc.so.3", "libmimalloc.so"}},
              {"jemalloc", "jemalloc", {"libjemalloc.so.2", "libjemalloc.so"}},
              {"tcmalloc", "tcmalloc", {"libtcmalloc_minimal.so.4", "libtcmalloc.so.4"}}};
@@ -166,14 +169,28 @@ static void measure(const struct bench_options *o, const char *subject, const ch
     run_subject(&one, preload);
 }
 
+/* Weir's own lies beside this program; the others are found by name. */
+static const char *library_path(const char *lib)
+{
+    static char path[PATH_BYTES];
+    if (strcmp(lib, OWN_LIB) != 0) return lib;
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    path[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(path, '/');
+    size_t at = slash != NULL ? (size_t)(slash + 1 - path) : 0;
+    snprintf(path + at, sizeof path - at, "%s", lib);
+    return path;
+}
+
 static void measure_peer(const struct bench_options *o, const struct peer *p)
 {
     struct bench_options one = *o;
     one.subject = p->name;
     if (!asked_for(o, p->name)) return;
     for (unsigned i = 0; i < LIBS_MAX && p->lib[i] != NULL; i++) {
-        if (!probe(&one, p->lib[i])) continue;
-        measure(o, p->name, p->lib[i]);
+        const char *path = library_path(p->lib[i]);
+        if (!probe(&one, path)) continue;
+        measure(o, p->name, path);
         return;
     }
     bench_note("%s is left out: %s", p->name,

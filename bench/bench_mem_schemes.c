@@ -6,6 +6,7 @@
 
 #include "weir/part.h"
 #include "weir/pool.h"
+#include "weir/small.h"
 
 #define SIZE_MAX_SERVED (1u << 30)
 
@@ -346,11 +347,74 @@ static const struct mem_scheme pool_bare = {.name = "pool-bare",
                                             .get = bare_get,
                                             .put = bare_put};
 
+/* ---- small objects ---- */
+
+#define SMALL_LARGEST 512u
+
+static struct weir_small small;
+static void *(*small_take)(struct weir_small *, size_t size);
+static ptrdiff_t (*small_give)(struct weir_small *, void *object);
+
+static bool small_open(const struct mem_scheme *s, void *base, size_t bytes, size_t cell)
+{
+    struct weir_small_conf conf = {
+        .largest = SMALL_LARGEST, .align_bytes = s->align_bytes, .level = s->level};
+    (void)cell;
+    small_take = weir_small_alloc;
+    small_give = weir_small_free;
+    memset(&small, 0, sizeof small);
+    return weir_small_open(&small, &conf, base, bytes) == 0;
+}
+
+static void *small_get(size_t size)
+{
+    return small_take(&small, size);
+}
+
+static void *small_get_aligned(size_t size, size_t align)
+{
+    return weir_small_alloc_aligned(&small, size, align);
+}
+
+static void small_put(void *block, size_t size)
+{
+    (void)size;
+    (void)small_give(&small, block);
+}
+
+static void *hollow_small_take(struct weir_small *m, size_t size)
+{
+    (void)m, (void)size;
+    return NULL;
+}
+
+static ptrdiff_t hollow_small_give(struct weir_small *m, void *object)
+{
+    (void)m, (void)object;
+    return 0;
+}
+
+static void small_hollow(void)
+{
+    small_take = hollow_small_take;
+    small_give = hollow_small_give;
+}
+
+#define SMALL(name_, what_, level_)                                                                          \
+    {                                                                                                        \
+        .name = name_, .what = what_, .align_bytes = 8, .level = level_, .least = 1, .most = SMALL_LARGEST,  \
+        .open = small_open, .get = small_get, .put = small_put, .get_aligned = small_get_aligned,            \
+        .hollow = small_hollow                                                                               \
+    }
+
+static const struct mem_scheme small_0 = SMALL("small-level0", "small objects, range checked", 0);
+static const struct mem_scheme small_1 = SMALL("small", "small objects, level 1, counts", 1);
+
 /* ---- all of them ---- */
 
-static const struct mem_scheme *const schemes[] = {&pool_bare,   &pool_one,     &pool_blocks, &pool_grow,
-                                                   &pool_locked, &tlsf,         &tlsf_1,      &part_tlsf,
-                                                   &firstfit,    &part_firstfit};
+static const struct mem_scheme *const schemes[] = {&pool_bare,   &pool_one,  &pool_blocks, &pool_grow,
+                                                   &pool_locked, &small_0,   &small_1,     &tlsf,
+                                                   &tlsf_1,      &part_tlsf, &firstfit,    &part_firstfit};
 
 const struct mem_scheme *mem_scheme_at(unsigned n)
 {

@@ -138,9 +138,10 @@ int weir_part_open(struct weir_part *part, const struct weir_part_conf *conf, vo
 /* Bytes that conf needs in state, or takes from the front of the first area; 0 iff the policy can't serve it. */
 size_t weir_part_state_bytes(const struct weir_part_conf *conf, size_t first_area_bytes);
 
-/* Opens child over a block of parent: at least `bytes` bytes, which are the child's until it is closed. Errors
- * as weir_part_open's, of the parent WEIR_ESTALE, and WEIR_ENOMEM when it has no such block (the request counts
- * and is reported there as any other). */
+/* Opens child over a block of parent: `bytes` bytes, which are the child's until it is closed; 0: the largest
+ * block that it has now, which makes a system partition of all that the others have left. Errors as
+ * weir_part_open's, of the parent WEIR_ESTALE, and WEIR_ENOMEM when it has no such block (the request counts and
+ * is reported there as any other). */
 int weir_part_nest(struct weir_part *child, const struct weir_part_conf *conf, struct weir_part *parent,
                    size_t bytes);
 

@@ -149,11 +149,17 @@ static int add_area(struct weir_part *part, void *base, size_t bytes)
 /* Which way requests and releases go, in the two bits that an address leaves free: one comparison then proves
  * the handle and finds the way. */
 enum way { PLAIN = 0, HOOKED = 1, LONG = 2 };
+/* Built for size, everything goes the long way: a quarter less code. */
+#ifdef __OPTIMIZE_SIZE__
+enum { SHORT_WAYS = 0 };
+#else
+enum { SHORT_WAYS = 1 };
+#endif
 _Static_assert(_Alignof(struct weir_part) >= 4, "two bits are free");
 
 static enum way way_of(const struct weir_part_conf *conf)
 {
-    if (conf->least_bytes != 0 || conf->lock.kind == WEIR_LOCK_MASK) return LONG;
+    if (!SHORT_WAYS || conf->least_bytes != 0 || conf->lock.kind == WEIR_LOCK_MASK) return LONG;
     return conf->lock.kind == WEIR_LOCK_HOOK ? HOOKED : PLAIN;
 }
 
@@ -352,6 +358,7 @@ static WEIR_APART void *alloc_long(struct weir_part *part, size_t size, size_t a
 void *weir_part_alloc(struct weir_part *part, size_t size, size_t align)
 {
     if (part == NULL) return NULL;
+    if (!SHORT_WAYS) return alloc_long(part, size, align);
     if (part->self == (uintptr_t)part) return alloc_plain(part, size, align);
     if (part->self == (uintptr_t)part + HOOKED) return alloc_hooked(part, size, align);
     return alloc_long(part, size, align);
@@ -414,7 +421,7 @@ static WEIR_APART int free_long(struct weir_part *part, void *block)
 
 int weir_part_free(struct weir_part *part, void *block)
 {
-    if (part == NULL || block == NULL) return free_long(part, block);
+    if (!SHORT_WAYS || part == NULL || block == NULL) return free_long(part, block);
     if (part->self == (uintptr_t)part) return free_plain(part, block);
     if (part->self == (uintptr_t)part + HOOKED) return free_hooked(part, block);
     return free_long(part, block);

@@ -49,6 +49,7 @@ int weir_part_nest(struct weir_part *child, const struct weir_part_conf *conf, s
     memset(child, 0, sizeof *child);
     int err = lease(parent, 1);
     if (err != WEIR_OK) return err;
+    if (bytes == 0) bytes = weir_part_find_max(parent, 0);
     void *block = weir_part_alloc(parent, bytes, 0);
     err = block != NULL ? weir_part_open(child, conf, block, bytes) : WEIR_ENOMEM;
     if (err != WEIR_OK) {

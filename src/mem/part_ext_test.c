@@ -149,6 +149,22 @@ static void a_child_that_cannot_be_leaves_nothing(void **state)
     assert_int_equal(weir_part_close(&rig.part), 0);
 }
 
+static void the_system_partition_takes_what_is_left(void **state)
+{
+    (void)state;
+    struct weir_part one, system;
+    struct weir_part_conf conf = part_rig_conf(&rig);
+    part_rig_open(&rig);
+    assert_int_equal(weir_part_nest(&one, &conf, &rig.part, 2000), 0);
+    size_t left = weir_part_find_max(&rig.part, 0);
+    assert_int_equal(weir_part_nest(&system, &conf, &rig.part, 0), 0);
+    assert_int_equal(part_rig_stat(&system).configured_bytes, left);
+    struct weir_part_info info;
+    assert_int_equal(weir_part_info(&rig.part, &info), 0);
+    assert_int_equal(info.stat.free_bytes, 0);
+    assert_int_equal(weir_part_nest(&one, &conf, &rig.part, 0), WEIR_ENOMEM);
+}
+
 static void a_partition_is_a_source(void **state)
 {
     (void)state;
@@ -333,6 +349,7 @@ int main(void)
         cmocka_unit_test(without_resizing_a_block_moves_when_it_must),
         cmocka_unit_test(a_child_lies_in_a_block_of_its_parent),
         cmocka_unit_test(a_child_that_cannot_be_leaves_nothing),
+        cmocka_unit_test(the_system_partition_takes_what_is_left),
         cmocka_unit_test(a_partition_is_a_source),
         cmocka_unit_test(every_count_is_exact),
         cmocka_unit_test(a_change_under_way_is_not_read),

@@ -18,8 +18,9 @@ WARN = ["-Wall", "-Wextra", "-Werror"]
 MACHINES = {
     "64-bit, freestanding, NDEBUG": ("gcc", [], ["-ffreestanding", "-fno-builtin", "-DNDEBUG"], [], "gcc"),
     "32-bit": ("gcc", ["-m32", "-march=i686"], [], [], "gcc-multilib"),
-    "32-bit, freestanding, NDEBUG": ("gcc", ["-m32", "-march=i686"], ["-ffreestanding", "-fno-builtin", "-DNDEBUG"], [],
-                                     "gcc-multilib"),
+    "32-bit, freestanding, NDEBUG, small": ("gcc", ["-m32", "-march=i686"],
+                                           ["-ffreestanding", "-fno-builtin", "-DNDEBUG", "-Os"], [],
+                                           "gcc-multilib"),
     "powerpc, 32-bit big-endian": ("powerpc-linux-gnu-gcc", [], [], ["qemu-ppc"],
                                    "qemu-user gcc-powerpc-linux-gnu libc6-dev-powerpc-cross"),
 }

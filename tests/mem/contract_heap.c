@@ -91,13 +91,17 @@ uint32_t heap_steps(void)
     return number("WEIR_CONTRACT_STEPS", 100000);
 }
 
+bool heap_applies(const struct heap_case *c, const struct heap_subject *subject)
+{
+    if (subject->level < c->level) return false;
+    if ((subject->policy->caps & c->caps) == c->caps) return true;
+    printf("left out: %s: %s has not got it\n", c->name, heap_subject_name(subject));
+    return false;
+}
+
 const char *heap_run_case(const struct heap_case *c, const struct heap_subject *subject)
 {
-    if (subject->level < c->level) return NULL; /* this level promises nothing of the kind */
-    if ((subject->policy->caps & c->caps) != c->caps) {
-        printf("skipped: %s: %s has not got it\n", c->name, heap_subject_name(subject));
-        return NULL;
-    }
+    if (!heap_applies(c, subject)) return NULL;
     shared.seed = shared.step = 0;
     if (setjmp(shared.out) != 0) return shared.failure;
     c->run(&shared, subject);

@@ -2,8 +2,8 @@
  * level of checks and under a partition. Needs no test library, so that it also runs where there is none
  * (contract_plain.c); contract_policy_test.c gives each case to cmocka.
  *
- * Adding a policy is one line in contract_policies.h. What a policy has not got, by its capabilities, is skipped,
- * and the skip is printed. */
+ * Adding a policy is one line in contract_policies.h. What a policy has not got, by its capabilities, is left out,
+ * and that is printed. */
 #ifndef WEIR_CONTRACT_HEAP_H
 #define WEIR_CONTRACT_HEAP_H
 
@@ -21,6 +21,8 @@
 #define HEAP_AREA_BYTES 24576
 #define HEAP_STATE      131072 /* the largest state that the suite has room for */
 #define HEAP_GUARD      64
+
+#define HEAP_ONE_SIZE (1u << 30) /* a capability of the suite's own: every block is of one size */
 
 /* What is under test: a policy bare at a level, or inside a partition. */
 struct heap_subject {
@@ -98,8 +100,10 @@ void heap_property_of(struct heap *h, const struct heap_subject *subject, const 
 uint32_t heap_seeds(void);
 uint32_t heap_steps(void);
 
-/* NULL, or what went wrong; the text stays until the next call. A case that wants capabilities which the
- * policy has not got is skipped, in a line; one that wants a higher level is none of this subject's. */
+/* Whether the case is one for this subject. One that wants capabilities which the policy has not got is left out,
+ * and a line says so; one that wants a higher level of checks is not this subject's. */
+bool heap_applies(const struct heap_case *c, const struct heap_subject *subject);
+/* NULL, also where the case does not apply, or what went wrong; the text stays until the next call. */
 const char *heap_run_case(const struct heap_case *c, const struct heap_subject *subject);
 const char *heap_run_seeds(const struct heap_subject *subject, uint64_t first, uint32_t seeds,
                            uint32_t steps);

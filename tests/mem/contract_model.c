@@ -119,7 +119,9 @@ static void check_walk(struct model *m)
 {
     struct walked w = {.m = m};
     struct weir_policy_stat s;
-    HEAP_CHECK(m->h, m->h->policy->walk(m->h->state, one_walked, &w) == 0);
+    int ended = m->h->policy->walk(m->h->state, one_walked, &w);
+    if (ended == WEIR_ENOTSUP && m->h->subject.level == 0) return; /* knows not what is in use */
+    HEAP_CHECK(m->h, ended == 0);
     m->h->policy->stat(m->h->state, &s);
     HEAP_CHECK(m->h, w.used == m->n && w.used_bytes == m->live_bytes);
     HEAP_CHECK(m->h, w.free_bytes == s.free_bytes);

@@ -7,7 +7,8 @@
 
 /* clang-format off */
 #define CONTRACT_POLICIES(X) \
-    X(firstfit_list)
+    X(firstfit_list) \
+    X(tlsf)
 /* clang-format on */
 
 #endif

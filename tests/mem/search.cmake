@@ -45,7 +45,7 @@ target_include_directories(worst_ops_test PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${
 # other presets see that it runs. The canary leaks.
 weir_mem_program(drift drift.c ${scheme_sources})
 target_link_libraries(drift PRIVATE weir)
-set(drift_schemes pool:100000000 pool-grow:100000000 tlsf:100000000 part-tlsf:100000000 part-firstfit:10000000 firstfit:10000000)
+set(drift_schemes pool:100000000 pool-grow:100000000 small:100000000 tlsf:100000000 part-tlsf:100000000 part-firstfit:10000000 firstfit:10000000)
 foreach(pair ${drift_schemes})
     string(REPLACE ":" ";" pair ${pair})
     list(GET pair 0 scheme)

@@ -27,6 +27,8 @@
 #define PATHS_MAX    3000u
 #define KEEP_DEFAULT 12u
 #define PALETTE_MAX  6u
+#define PUTS         42u /* of a hundred operations */
+#define FEW_PUTS     4u
 #define LINE_BYTES   (WORST_OPS_MAX * 8u)
 #define HASH_FACTOR  0x9E3779B97F4A7C15u
 
@@ -145,13 +147,13 @@ static uint32_t any_size(void)
     return (uint32_t)(size < WORST_SIZE_MAX ? size : WORST_SIZE_MAX);
 }
 
-static struct worst_op any_op(const uint32_t *palette, unsigned n)
+static struct worst_op any_op(const uint32_t *palette, unsigned n, uint32_t puts_percent)
 {
     struct worst_op op = {'a', 0};
     uint32_t kind = below(100);
-    if (kind < 42)
+    if (kind < puts_percent)
         op.kind = 'f';
-    else if (kind < 50 && search.s->get_aligned != NULL)
+    else if (kind < puts_percent + 8 && search.s->get_aligned != NULL)
         op.kind = 'n';
     op.arg = op.kind == 'f' ? below(64) : palette[below(n)];
     return op;
@@ -163,9 +165,10 @@ static void begin_anew(struct worst_seq *q)
     unsigned n = 1 + below(PALETTE_MAX);
     for (unsigned i = 0; i < n; i++)
         palette[i] = any_size();
+    uint32_t puts_percent = below(4) == 0 ? FEW_PUTS : PUTS; /* few: until nothing is left */
     q->n = 4 + below(below(2) == 0 ? 40 : WORST_OPS_MAX - 4);
     for (unsigned i = 0; i < q->n; i++)
-        q->op[i] = any_op(palette, n);
+        q->op[i] = any_op(palette, n, puts_percent);
 }
 
 static void cut(struct worst_seq *q, unsigned from, unsigned n)
@@ -203,7 +206,7 @@ static void change_one(struct worst_seq *q)
 static void mutate(struct worst_seq *q)
 {
     uint32_t size = any_size(), from, n;
-    struct worst_op one = any_op(&size, 1);
+    struct worst_op one = any_op(&size, 1, PUTS);
     const struct worst_seq *other = &search.population[below(POPULATION)].q;
     switch (q->n == 0 ? 1 : below(6)) {
     case 0:
