@@ -353,14 +353,15 @@ static const struct mem_scheme pool_bare = {.name = "pool-bare",
 
 static struct weir_small small;
 static void *(*small_take)(struct weir_small *, size_t size);
+static void *(*small_take_aligned)(struct weir_small *, size_t size, size_t align);
 static ptrdiff_t (*small_give)(struct weir_small *, void *object);
 
 static bool small_open(const struct mem_scheme *s, void *base, size_t bytes, size_t cell)
 {
-    struct weir_small_conf conf = {
-        .largest = SMALL_LARGEST, .align_bytes = s->align_bytes, .level = s->level};
+    struct weir_small_conf conf = {.largest = SMALL_LARGEST, .align_bytes = s->align_bytes};
     (void)cell;
     small_take = weir_small_alloc;
+    small_take_aligned = weir_small_alloc_aligned;
     small_give = weir_small_free;
     memset(&small, 0, sizeof small);
     return weir_small_open(&small, &conf, base, bytes) == 0;
@@ -373,7 +374,7 @@ static void *small_get(size_t size)
 
 static void *small_get_aligned(size_t size, size_t align)
 {
-    return weir_small_alloc_aligned(&small, size, align);
+    return small_take_aligned(&small, size, align);
 }
 
 static void small_put(void *block, size_t size)
@@ -388,6 +389,12 @@ static void *hollow_small_take(struct weir_small *m, size_t size)
     return NULL;
 }
 
+static void *hollow_small_take_aligned(struct weir_small *m, size_t size, size_t align)
+{
+    (void)m, (void)size, (void)align;
+    return NULL;
+}
+
 static ptrdiff_t hollow_small_give(struct weir_small *m, void *object)
 {
     (void)m, (void)object;
@@ -397,24 +404,26 @@ static ptrdiff_t hollow_small_give(struct weir_small *m, void *object)
 static void small_hollow(void)
 {
     small_take = hollow_small_take;
+    small_take_aligned = hollow_small_take_aligned;
     small_give = hollow_small_give;
 }
 
-#define SMALL(name_, what_, level_)                                                                          \
-    {                                                                                                        \
-        .name = name_, .what = what_, .align_bytes = 8, .level = level_, .least = 1, .most = SMALL_LARGEST,  \
-        .open = small_open, .get = small_get, .put = small_put, .get_aligned = small_get_aligned,            \
-        .hollow = small_hollow                                                                               \
-    }
-
-static const struct mem_scheme small_0 = SMALL("small-level0", "small objects, range checked", 0);
-static const struct mem_scheme small_1 = SMALL("small", "small objects, level 1, counts", 1);
+static const struct mem_scheme small_objects = {.name = "small",
+                                                .what = "small objects without heads, checked, counts",
+                                                .align_bytes = 8,
+                                                .least = 1,
+                                                .most = SMALL_LARGEST,
+                                                .open = small_open,
+                                                .get = small_get,
+                                                .put = small_put,
+                                                .get_aligned = small_get_aligned,
+                                                .hollow = small_hollow};
 
 /* ---- all of them ---- */
 
-static const struct mem_scheme *const schemes[] = {&pool_bare,   &pool_one,  &pool_blocks, &pool_grow,
-                                                   &pool_locked, &small_0,   &small_1,     &tlsf,
-                                                   &tlsf_1,      &part_tlsf, &firstfit,    &part_firstfit};
+static const struct mem_scheme *const schemes[] = {&pool_bare,   &pool_one,      &pool_blocks,  &pool_grow,
+                                                   &pool_locked, &small_objects, &tlsf,         &tlsf_1,
+                                                   &part_tlsf,   &firstfit,      &part_firstfit};
 
 const struct mem_scheme *mem_scheme_at(unsigned n)
 {

@@ -87,8 +87,8 @@ uint64_t worst_count(const struct mem_scheme *s, const struct worst_seq *q)
         run(s, q, &live);
         if (turn == 0) (void)worst_do(s, &live, q->op[q->n - 1]);
     }
-    uint64_t all = count_one(s, &live, q->op[q->n - 1]);
-    return all == 0 ? 0 : all - count_around(s, q->op[q->n - 1]);
+    uint64_t all = count_one(s, &live, q->op[q->n - 1]), around = count_around(s, q->op[q->n - 1]);
+    return all > around ? all - around : 0;
 }
 
 bool worst_read(struct worst_seq *q, const char *text)
