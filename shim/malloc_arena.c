@@ -39,7 +39,7 @@
 #define ARENAS_AUTO 8
 
 struct shim shim;
-static __thread uint32_t my_arena __attribute__((tls_model("initial-exec"))); /* + 1; 0: none yet */
+__thread struct shim_arena *shim_mine __attribute__((tls_model("initial-exec")));
 
 /* ---- start ---- */
 
@@ -110,19 +110,20 @@ static bool open_arena(struct shim_arena *a)
 
 /* ---- requests ---- */
 
-struct shim_arena *shim_arena(void)
-{
-    if (!atomic_load_explicit(&shim.ready, memory_order_acquire)) start_once();
-    if (my_arena == 0)
-        my_arena = 1 + atomic_fetch_add_explicit(&shim.threads, 1, memory_order_relaxed) % shim.arenas;
-    struct shim_arena *a = &shim.arena[my_arena - 1];
-    if (atomic_load_explicit(&a->open, memory_order_acquire) || open_arena(a)) return a;
-    return &shim.arena[0]; /* its memory may do for all */
-}
-
 static bool is_open(struct shim_arena *a)
 {
     return atomic_load_explicit(&a->open, memory_order_acquire) != 0;
+}
+
+struct shim_arena *shim_arena(void)
+{
+    if (shim_mine) return shim_mine;
+    if (!atomic_load_explicit(&shim.ready, memory_order_acquire)) start_once();
+    uint32_t turn = atomic_fetch_add_explicit(&shim.threads, 1, memory_order_relaxed) % shim.arenas;
+    struct shim_arena *a = &shim.arena[turn];
+    if (!is_open(a) && !open_arena(a)) a = &shim.arena[0]; /* its memory may do for all */
+    if (is_open(a)) shim_mine = a;
+    return a;
 }
 
 size_t shim_trim(void)

@@ -35,6 +35,10 @@ static inline void *take(size_t size, size_t align, bool *zero)
 EXPORT void *malloc(size_t size)
 {
     bool zero;
+    if (size < SHIM_LARGE_BYTES && shim_mine) {
+        void *p = weir_malloc(&shim_mine->heap, size);
+        if (p) return p;
+    }
     return take(size, 0, &zero);
 }
 

@@ -58,7 +58,10 @@ struct shim {
 };
 extern struct shim shim;
 
-/* The calling thread's arena, opened when it is used the first time; NULL iff there is no memory at all. */
+/* The calling thread's arena, which is open; NULL: it has none yet. */
+extern __thread struct shim_arena *shim_mine __attribute__((tls_model("initial-exec")));
+
+/* The same, opened when it is used the first time; one that is not open iff there is no memory at all. */
 struct shim_arena *shim_arena(void);
 
 /* From the calling thread's arena, and when that can't, from another. NULL: ENOMEM. align: a power of two or 0. */

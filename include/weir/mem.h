@@ -134,9 +134,9 @@ struct weir_mem {
     uint8_t why; /* enum weir_why of the last NULL */
     uint32_t areas;
     struct weir_mem_area area[WEIR_MEM_AREAS_MAX]; /* ascending by base */
-    void *map;                                     /* slab number + 1 by granule, 0: free */
+    void *map;                                     /* slab's number by granule, 0: free */
     struct weir_mem_slab *slab;
-    uint32_t slabs, fresh, spare; /* bound; entries ever used; first free entry + 1 */
+    uint32_t slabs, fresh, spare; /* bound; entries ever used; first free entry, 0: none */
     uint32_t ranges;              /* entries in use */
     size_t granules;              /* of all areas */
     uint64_t free_bytes;          /* whole granules that weir_mem_take may hand out */

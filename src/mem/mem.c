@@ -129,7 +129,7 @@ static void lay_out(struct placed *p, const struct weir_mem_conf *conf, const st
 {
     uint32_t granule = granule_of(conf), slabs = slabs_of(conf);
     weir_carve_init(&p->carve, &p->plan, area, n);
-    p->slab = weir_carve(&p->carve, "mem_slabs", "which keeper has which range", slabs,
+    p->slab = weir_carve(&p->carve, "mem_slabs", "which keeper has which range", (uint64_t)slabs + 1,
                          (uint32_t)sizeof(struct weir_mem_slab), TABLE_ALIGN, WEIR_AREA_FAST);
     p->map = weir_carve(&p->carve, "mem_map", "which range lies where", granules, slabs > 255 ? 2 : 1, 2,
                         WEIR_AREA_FAST);
@@ -346,6 +346,7 @@ int weir_mem_open(struct weir_mem *m, const struct weir_area *area, unsigned n,
     m->wide = m->slabs > 255;
     m->slab = p.slab;
     m->map = p.map;
+    memset(m->slab, 0, sizeof *m->slab);
     number_granules(m, &p, area, n, granules);
     if (!conf->zeroed) memset(m->map, 0, m->granules << m->wide);
     m->state = WEIR_MEM_OPEN; /* items may take ranges when they begin */
@@ -365,7 +366,7 @@ int weir_mem_seal(struct weir_mem *m)
 int weir_mem_close(struct weir_mem *m)
 {
     if (!m || m->state != WEIR_MEM_OPEN) return WEIR_ESTALE;
-    for (uint32_t i = 0; i < m->fresh; i++) {
+    for (uint32_t i = 1; i <= m->fresh; i++) {
         const struct weir_mem_slab *s = &m->slab[i];
         if (s->bytes > 0 && s->keeper && s->keeper->live && s->keeper->live(s->obj) > 0) return WEIR_EBUSY;
     }

@@ -388,7 +388,7 @@ static void errors_are_typed(void **state)
     assert_non_null(mute);
     assert_int_equal(weir_mem_free(&m, NULL), 0);
     assert_int_equal(weir_mem_free(&m, &elsewhere), WEIR_EFOREIGN);
-    assert_int_equal(weir_mem_free(&m, ram - 1), WEIR_EFOREIGN);
+    assert_int_equal(weir_mem_free(&m, (void *)((uintptr_t)ram - 1)), WEIR_EFOREIGN);
     assert_int_equal(weir_mem_free(&m, ram + sizeof ram), WEIR_EFOREIGN);
     assert_int_equal(weir_mem_free(&m, m.slab), WEIR_EINTERIOR);
     assert_int_equal(weir_mem_free(&m, mute + 512), WEIR_EFREE);

@@ -262,7 +262,7 @@ static size_t trim_part(struct weir_heap *h)
 {
     struct weir_mem *m = h->mem;
     size_t sum = 0;
-    for (uint32_t i = 0; i < m->fresh; i++) {
+    for (uint32_t i = 1; i <= m->fresh; i++) {
         const struct weir_mem_slab *s = &m->slab[i];
         void *base = (void *)s->base;
         size_t bytes = s->bytes;

@@ -103,7 +103,7 @@ int weir_mem_stretch(struct weir_mem *m, void *base, size_t bytes)
 
 void weir_mem_drop(struct weir_mem *m, const void *obj)
 {
-    for (uint32_t i = 0; m->state == WEIR_MEM_OPEN && i < m->fresh; i++)
+    for (uint32_t i = 1; m->state == WEIR_MEM_OPEN && i <= m->fresh; i++)
         if (m->slab[i].bytes > 0 && m->slab[i].obj == obj) drop(m, &m->slab[i]);
 }
 

@@ -144,7 +144,7 @@ int weir_heap_small(struct weir_heap *h)
 static void *from_any(struct weir_heap *h, size_t size, unsigned step)
 {
     for (struct weir_heap_chunk *c = h->first; c; c = c->next) {
-        void *p = c == h->now[step] ? NULL : weir_small_alloc(&c->small, size);
+        void *p = weir_small_alloc(&c->small, size);
         if (!p) continue;
         h->now[step] = c;
         return p;
@@ -152,21 +152,26 @@ static void *from_any(struct weir_heap *h, size_t size, unsigned step)
     return NULL;
 }
 
-static void *try_all(struct weir_heap *h, size_t size)
+static WEIR_APART void *from_others(struct weir_heap *h, size_t size, unsigned step)
 {
-    unsigned step = (unsigned)((size + WEIR_HEAP_STEP - 1) / WEIR_HEAP_STEP);
     uintptr_t before = weir_lock_enter(&h->conf.lock);
-    struct weir_heap_chunk *now = h->now[step];
-    void *p = now ? weir_small_alloc(&now->small, size) : NULL;
-    if (!p) p = from_any(h, size, step);
+    void *p = from_any(h, size, step);
+    weir_lock_leave(&h->conf.lock, before);
+    if (p || !grow(h)) return p;
+    before = weir_lock_enter(&h->conf.lock);
+    p = from_any(h, size, step);
     weir_lock_leave(&h->conf.lock, before);
     return p;
 }
 
 void *weir_heap_small_take(struct weir_heap *h, size_t size)
 {
-    void *p = try_all(h, size);
-    return p || !grow(h) ? p : try_all(h, size);
+    unsigned step = (unsigned)((size + WEIR_HEAP_STEP - 1) / WEIR_HEAP_STEP);
+    uintptr_t before = weir_lock_enter(&h->conf.lock);
+    struct weir_heap_chunk *now = h->now[step];
+    void *p = now ? weir_small_alloc(&now->small, size) : NULL;
+    weir_lock_leave(&h->conf.lock, before);
+    return p ? p : from_others(h, size, step);
 }
 
 /* ---- giving back, looking ---- */

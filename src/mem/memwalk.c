@@ -61,7 +61,7 @@ static int walk_granules(const struct weir_mem *m, const struct weir_mem_area *a
     while (end == 0 && c->at < stop) {
         uint32_t number = weir_ownermap_number(m, a->first + ((c->at - a->origin) >> m->shift));
         if (number != 0)
-            end = walk_slab(c, &m->slab[number - 1]);
+            end = walk_slab(c, &m->slab[number]);
         else if (stop - c->at >= granule)
             end = tell(c, free_end(m, a, c->at), WEIR_BLOCK_FREE);
         else
@@ -103,7 +103,7 @@ void weir_mem_info(const struct weir_mem *m, struct weir_mem_stat *out)
     out->live = m->ranges;
     for (uint32_t i = 0; i < m->areas; i++)
         out->configured_bytes += m->area[i].bytes;
-    for (uint32_t i = 0; i < m->fresh; i++)
+    for (uint32_t i = 1; i <= m->fresh; i++)
         out->live_bytes += m->slab[i].bytes;
     out->free_bytes = m->free_bytes;
     out->overhead_bytes = out->configured_bytes - out->live_bytes - out->free_bytes;

@@ -34,17 +34,27 @@ static size_t whole_bytes(const struct weir_mem *m, const struct weir_mem_area *
     return (n < left ? n : left) << m->shift;
 }
 
+int weir_ownermap_missed(const struct weir_mem *m, uintptr_t addr)
+{
+    const struct weir_mem_area *a = weir_ownermap_area(m, addr);
+    if (!a) return WEIR_EFOREIGN;
+    uintptr_t at = addr - a->origin; /* wraps in the tables before the origin */
+    if (at >= a->managed) return WEIR_EINTERIOR;
+    bool taken = weir_ownermap_number(m, a->first + (at >> m->shift)) != 0;
+    return taken ? WEIR_EINTERIOR : WEIR_EFREE; /* in a short range's last granule, behind its end */
+}
+
 struct weir_mem_slab *weir_ownermap_add(struct weir_mem *m, uintptr_t base, size_t bytes)
 {
     struct weir_mem_area *a = (struct weir_mem_area *)weir_ownermap_area(m, base);
     uint32_t number = m->spare;
     if (number > 0)
-        m->spare = m->slab[number - 1].next;
+        m->spare = m->slab[number].next;
     else if (m->fresh < m->slabs)
         number = ++m->fresh;
     else
         return NULL;
-    struct weir_mem_slab *s = &m->slab[number - 1];
+    struct weir_mem_slab *s = &m->slab[number];
     memset(s, 0, sizeof *s);
     s->base = base;
     s->bytes = bytes;
@@ -65,7 +75,7 @@ void weir_ownermap_drop(struct weir_mem *m, struct weir_mem_slab *s)
     if (at < a->hint) a->hint = at;
     s->bytes = 0;
     s->next = m->spare;
-    m->spare = (uint32_t)(s - m->slab) + 1;
+    m->spare = (uint32_t)(s - m->slab);
     m->ranges--;
 }
 
@@ -77,7 +87,7 @@ static bool lengthen(struct weir_mem *m, struct weir_mem_area *a, struct weir_me
     if (at + n > end || more > end - at - n) return false;
     for (size_t i = 0; i < more; i++)
         if (weir_ownermap_number(m, a->first + at + n + i) != 0) return false;
-    write_numbers(m, a->first + at + n, more, (uint32_t)(s - m->slab) + 1);
+    write_numbers(m, a->first + at + n, more, (uint32_t)(s - m->slab));
     m->free_bytes -= (uint64_t)more << m->shift;
     if (a->hint == at + n) a->hint += more;
     return true;
@@ -105,7 +115,7 @@ static size_t run_at(const struct weir_mem *m, const struct weir_mem_area *a, si
 {
     uint32_t number = weir_ownermap_number(m, a->first + at);
     if (number != 0) {
-        const struct weir_mem_slab *s = &m->slab[number - 1];
+        const struct weir_mem_slab *s = &m->slab[number];
         *skip = ((s->base - a->origin) >> m->shift) + touched(m, s->bytes) - at;
         return 0;
     }
@@ -188,7 +198,7 @@ static int check_numbers(const struct weir_mem *m, size_t *taken, uint64_t *free
             if (number == 0) *free_bytes += whole ? granule : 0;
             if (number == 0) continue;
             if (number > m->fresh) return 3;
-            const struct weir_mem_slab *s = &m->slab[number - 1];
+            const struct weir_mem_slab *s = &m->slab[number];
             uintptr_t from = a->origin + (at << m->shift);
             if (from - s->base >= s->bytes) return 3;
             ++*taken;
@@ -204,11 +214,11 @@ int weir_ownermap_check(const struct weir_mem *m)
     int broken = check_areas(m);
     if (broken == 0) broken = check_numbers(m, &taken, &free_bytes);
     if (broken != 0) return broken;
-    for (uint32_t i = 0; i < m->fresh; i++) {
+    for (uint32_t i = 1; i <= m->fresh; i++) {
         used += m->slab[i].bytes > 0;
         of_slabs += touched(m, m->slab[i].bytes);
     }
-    for (uint32_t n = m->spare; n > 0 && spare <= m->fresh; n = m->slab[n - 1].next)
+    for (uint32_t n = m->spare; n > 0 && spare <= m->fresh; n = m->slab[n].next)
         spare++;
     if (taken != of_slabs) return 3;
     if (used != m->ranges || used + spare != m->fresh) return 4;

@@ -4,7 +4,7 @@
  *               | tables,gap | granule 0 | granule 1 | ... | last, maybe short |
  *     map                      first       first + 1
  *
- * A number in the map is a slab's index + 1; 0 is a free granule. It is one byte wide for up to 255 slabs,
+ * A number in the map is a slab's index; 0 is a free granule, and slab 0 has no bytes. It is one byte wide for up to 255 slabs,
  * else two.
  *
  * Invariants, for weir_ownermap_check:
@@ -32,8 +32,8 @@ static inline size_t weir_ownermap_granules(const struct weir_mem *m, const stru
     return (a->managed >> m->shift) + ((a->managed & (((size_t)1 << m->shift) - 1)) != 0);
 }
 
-/* The area that an address lies in, NULL: none. Halves at most three times. */
-static inline const struct weir_mem_area *weir_ownermap_area(const struct weir_mem *m, uintptr_t addr)
+/* The only area that an address may lie in. Halves at most three times. */
+static inline const struct weir_mem_area *weir_ownermap_near(const struct weir_mem *m, uintptr_t addr)
 {
     const struct weir_mem_area *a = m->area;
     for (uint32_t n = m->areas; n > 1;) {
@@ -41,6 +41,13 @@ static inline const struct weir_mem_area *weir_ownermap_area(const struct weir_m
         if (a[half].base <= addr) a += half;
         n -= half;
     }
+    return a;
+}
+
+/* The area that an address lies in, NULL: none. */
+static inline const struct weir_mem_area *weir_ownermap_area(const struct weir_mem *m, uintptr_t addr)
+{
+    const struct weir_mem_area *a = weir_ownermap_near(m, addr);
     return addr - a->base < a->bytes ? a : NULL;
 }
 
@@ -49,27 +56,21 @@ static inline uint32_t weir_ownermap_number(const struct weir_mem *m, size_t gra
     return m->wide ? ((const uint16_t *)m->map)[granule] : ((const uint8_t *)m->map)[granule];
 }
 
-/* The slab that an address lies in. NULL and *err iff none, as weir_mem_owner says. */
+/* Why no slab was found. */
+int weir_ownermap_missed(const struct weir_mem *, uintptr_t addr);
+
+/* The slab that an address lies in. NULL and *err iff none, as weir_mem_owner says. The short way has two
+ * comparisons: an area that ends before the address, its tables, a free granule (slab 0, of no bytes), and the
+ * bytes behind a short range all fail one of them. */
 static inline struct weir_mem_slab *weir_ownermap_find(const struct weir_mem *m, uintptr_t addr, int *err)
 {
-    const struct weir_mem_area *a = weir_ownermap_area(m, addr);
-    if (!a) {
-        *err = WEIR_EFOREIGN;
-        return NULL;
+    const struct weir_mem_area *a = weir_ownermap_near(m, addr);
+    uintptr_t at = addr - a->origin;
+    if (__builtin_expect(at < a->managed, 1)) {
+        struct weir_mem_slab *s = &m->slab[weir_ownermap_number(m, a->first + (at >> m->shift))];
+        if (__builtin_expect(addr - s->base < s->bytes, 1)) return s;
     }
-    uintptr_t at = addr - a->origin; /* wraps in the tables before the origin */
-    if (at >= a->managed) {
-        *err = WEIR_EINTERIOR;
-        return NULL;
-    }
-    uint32_t number = weir_ownermap_number(m, a->first + (at >> m->shift));
-    if (number == 0) {
-        *err = WEIR_EFREE;
-        return NULL;
-    }
-    struct weir_mem_slab *s = &m->slab[number - 1];
-    if (addr - s->base < s->bytes) return s;
-    *err = WEIR_EINTERIOR; /* behind a short range, in its last granule */
+    *err = weir_ownermap_missed(m, addr);
     return NULL;
 }
 

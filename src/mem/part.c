@@ -26,7 +26,6 @@
  * thread could read them: two more calls of the policy each time. Instead weir_part_stat derives what it can,
  * and weir_part_info asks under the lock. A magic word as proof of the handle: a copy of the structure has it
  * as well; its own address costs the same comparison. */
-#include <limits.h>
 #include <string.h>
 
 #include "base/bits.h"
@@ -223,7 +222,7 @@ int weir_part_close(struct weir_part *part)
     weir_lock_leave(&part->lock, before);
     if (busy) return WEIR_EBUSY;
     if (part->parent != NULL) end_lease(part->parent, part->lease);
-    return live > INT_MAX ? INT_MAX : (int)live;
+    return live > INT32_MAX ? INT32_MAX : (int)live;
 }
 
 /* ---- what was refused ---- */

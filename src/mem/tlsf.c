@@ -101,22 +101,29 @@ static inline void take_front(struct weir_tlsf_area *a, tlsf_word *b, size_t c)
         tlsf_clear_list(a, c);
 }
 
+/* Takes the block b, the front of list c and long enough, with what it is longer cut off. The order of the
+ * arguments, here and below, is the one that leaves each where it is: c counts shifts, which takes the fourth. */
+static WEIR_APART void *take(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c, size_t *got)
+{
+    take_front(a, b, c);
+    return handed(a, b, cut(a, b, b[TLSF_SIZE] - TLSF_FREE, need, 0), got);
+}
+
 /* Level 1 and 2: nobody has written to b, which is to be handed out, since it became free. */
 static bool untouched(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b)
 {
     size_t size = b[TLSF_SIZE] - TLSF_FREE;
-    return (size & ~s->mask) == 0 && size <= a->end - tlsf_link_of(a, b) && tlsf_tied(s, a, b, size);
+    return (size & ~s->mask) == 0 && size <= a->end - tlsf_link_of(a, b) &&
+           weir_tlsf_tied(s, a, b, (uint32_t)size);
 }
 
 /* At level 2 a block in use has its bit. */
-static inline void *known(const struct weir_tlsf *s, struct weir_tlsf_area *a, tlsf_word *b, size_t size,
-                          size_t *got)
+static void *known(const struct weir_tlsf *s, const struct weir_tlsf_area *a, void *p)
 {
-    if (s->level >= 2) {
-        uint8_t bit, *byte = tlsf_bit(s, a, b, &bit);
-        *byte |= bit;
-    }
-    return handed(a, b, size, got);
+    if (s->level < 2) return p;
+    uint8_t bit, *byte = tlsf_bit(s, a, p, &bit);
+    *byte |= bit;
+    return p;
 }
 
 /* A free block of a with need bytes behind an aligned place; NULL: none. The search is for the worst gap; when
@@ -135,7 +142,8 @@ static tlsf_word *choose(const struct weir_tlsf *s, const struct weir_tlsf_area 
 }
 
 /* An alignment above the natural one. What is in front of the aligned place becomes a free block of its own. */
-static void *aligned(struct weir_tlsf *s, struct weir_tlsf_area *a, size_t need, size_t align, size_t *got)
+static void *aligned(const struct weir_tlsf *s, struct weir_tlsf_area *a, size_t need, size_t align,
+                     size_t *got)
 {
     tlsf_word *b = choose(s, a, need, align);
     if (b == NULL || (s->level > 0 && !untouched(s, a, b))) return NULL;
@@ -148,22 +156,21 @@ static void *aligned(struct weir_tlsf *s, struct weir_tlsf_area *a, size_t need,
         flags = TLSF_PREV_FREE;
         b = tlsf_step(b, gap);
     }
-    return known(s, a, b, cut(a, b, size - gap, need, flags), got);
+    return known(s, a, handed(a, b, cut(a, b, size - gap, need, flags), got));
 }
 
 /* The natural alignment, any level. */
-static inline void *natural(struct weir_tlsf *s, struct weir_tlsf_area *a, size_t need, size_t *got)
+static inline void *natural(const struct weir_tlsf *s, struct weir_tlsf_area *a, size_t need, size_t *got)
 {
     size_t c;
-    if (!fitting(a, need, &c) || (s->level > 0 && !untouched(s, a, tlsf_to(a, tlsf_front(a, c)))))
-        return NULL;
+    if (!fitting(a, need, &c)) return NULL;
     tlsf_word *b = tlsf_to(a, tlsf_front(a, c));
-    take_front(a, b, c);
-    return known(s, a, b, cut(a, b, b[TLSF_SIZE] - TLSF_FREE, need, 0), got);
+    if (s->level > 0 && !untouched(s, a, b)) return NULL;
+    return known(s, a, take(a, need, b, c, got));
 }
 
 /* Any alignment, any area, any level. */
-static WEIR_APART void *general(struct weir_tlsf *s, size_t size, size_t align, size_t *got)
+static WEIR_APART void *general(const struct weir_tlsf *s, size_t size, size_t align, size_t *got)
 {
     size_t need = tlsf_need(s, size);
     if (size > s->area_bytes || need > s->area_bytes || align > s->area_bytes || (align & (align - 1)) != 0)
@@ -176,19 +183,12 @@ static WEIR_APART void *general(struct weir_tlsf *s, size_t size, size_t align, 
     return p;
 }
 
-/* The front of list c, which is long enough, with what it is longer cut off. */
-static WEIR_APART void *take(struct weir_tlsf_area *a, size_t c, size_t need, size_t *got)
-{
-    tlsf_word *b = tlsf_to(a, tlsf_front(a, c));
-    take_front(a, b, c);
-    return handed(a, b, cut(a, b, b[TLSF_SIZE] - TLSF_FREE, need, 0), got);
-}
-
 /* The front of list c is none, or too short. */
-static WEIR_APART void *take_above(struct weir_tlsf *s, size_t c, size_t need, size_t *got)
+static WEIR_APART void *take_above(struct weir_tlsf_area *a, size_t need, const struct weir_tlsf *s, size_t c,
+                                   size_t *got)
 {
-    struct weir_tlsf_area *a = tlsf_first(s);
-    if (tlsf_above(a, &c)) return take(a, c, need, got);
+    if (need < TLSF_MIN) need = TLSF_MIN;
+    if (tlsf_above(a, &c)) return take(a, need, tlsf_to(a, tlsf_front(a, c)), c, got);
     return s->count > 1 ? general(s, need - TLSF_HEAD, 0, got) : NULL;
 }
 
@@ -196,18 +196,19 @@ static WEIR_APART void *take_above(struct weir_tlsf *s, size_t c, size_t need, s
  * enough to save no register; functions of their own take over the rest. */
 static void *tlsf_alloc(void *state, size_t size, size_t align, size_t *got)
 {
-    struct weir_tlsf *s = state;
+    const struct weir_tlsf *s = state;
     struct weir_tlsf_area *a = tlsf_first(s);
     if (size >= s->quick_size || align > s->align) return general(s, size, align, got);
-    size_t need = tlsf_need(s, size), c = tlsf_class(need), link = tlsf_front(a, c);
-    if (link == 0) return take_above(s, c, need, got);
+    /* Below the smallest block there are lists, but never a block on them. */
+    size_t need = (size + s->round) & s->mask, c = tlsf_class(need), link = tlsf_front(a, c);
+    if (link == 0) return take_above(a, need, s, c, got);
     tlsf_word *b = tlsf_to(a, link);
-    size_t have = b[TLSF_SIZE];
-    if (have < need) return take_above(s, c, need, got);
-    if (have - TLSF_FREE - need >= TLSF_MIN) return take(a, c, need, got);
+    uint32_t have = b[TLSF_SIZE];
+    if (have < need) return take_above(a, need, s, c, got);
+    if (have - need >= TLSF_MIN + TLSF_FREE) return take(a, need, b, c, got);
     take_front(a, b, c);
     have -= TLSF_FREE;
-    b[TLSF_SIZE] = (uint32_t)have;
+    b[TLSF_SIZE] = have;
     tlsf_step(b, have)[TLSF_SIZE] -= TLSF_PREV_FREE;
     return handed(a, b, have, got);
 }

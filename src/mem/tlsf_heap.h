@@ -114,8 +114,8 @@ static inline uint32_t tlsf_log2(uint32_t x)
  * for them. Sizes up to 2^EXACT_LOG2 fall into the first two. */
 static inline size_t tlsf_class(size_t size)
 {
-    uint32_t shift = tlsf_log2((uint32_t)(size >> WEIR_TLSF_ROW_LOG2) | 1u << TLSF_ROW_LEAST);
-    return (shift << WEIR_TLSF_ROW_LOG2) + ((uint32_t)size >> shift);
+    size_t shift = tlsf_log2((uint32_t)(size >> WEIR_TLSF_ROW_LOG2) | 1u << TLSF_ROW_LEAST);
+    return (shift << WEIR_TLSF_ROW_LOG2) + (size >> shift);
 }
 static inline uint32_t *tlsf_list(struct weir_tlsf_area *a, size_t c)
 {
@@ -155,11 +155,17 @@ static inline void tlsf_mark_list(struct weir_tlsf_area *a, size_t c)
     a->rows = rows;
 }
 
+/* All bits but bit i % TLSF_ROW, in the form that compilers know as one rotation. */
+static inline size_t tlsf_all_but(size_t i)
+{
+    return (size_t)-2 << (i & (TLSF_ROW - 1)) | (size_t)-2 >> (-i & (TLSF_ROW - 1));
+}
+
 /* A list has lost its last block. */
 static inline void tlsf_clear_list(struct weir_tlsf_area *a, size_t c)
 {
     size_t r = c >> WEIR_TLSF_ROW_LOG2;
-    if ((*tlsf_row(a, r) &= ~((size_t)1 << (c & (TLSF_ROW - 1)))) == 0) a->rows &= ~((size_t)1 << r);
+    if ((*tlsf_row(a, r) &= tlsf_all_but(c)) == 0) a->rows &= tlsf_all_but(r);
 }
 
 /* The block b becomes free, size bytes with its head: head, foot, front of its list. The head behind it is the
@@ -182,15 +188,15 @@ static inline void tlsf_link(struct weir_tlsf_area *a, tlsf_word *b, uint32_t si
 /* The free block b leaves its list; its head stays. */
 static inline void tlsf_unlink(struct weir_tlsf_area *a, const tlsf_word *b)
 {
-    size_t next = b[TLSF_NEXT], prev = b[TLSF_PREV];
-    if (next != 0) tlsf_to(a, next)[TLSF_PREV] = (uint32_t)prev;
+    uint32_t next = b[TLSF_NEXT], prev = b[TLSF_PREV];
+    if (next != 0) tlsf_to(a, next)[TLSF_PREV] = prev;
     if ((prev & TLSF_MARK) == 0) {
-        tlsf_to(a, prev)[TLSF_NEXT] = (uint32_t)next;
+        tlsf_to(a, prev)[TLSF_NEXT] = next;
         return;
     }
-    size_t c = prev >> 2;
-    *tlsf_list(a, c) = (uint32_t)next;
-    if (next == 0) tlsf_clear_list(a, c);
+    prev >>= 2;
+    *tlsf_list(a, prev) = next;
+    if (next == 0) tlsf_clear_list(a, prev);
 }
 
 /* Moves *c to the first list above it that has a block; false: none has. */
@@ -242,22 +248,12 @@ static inline uint8_t *tlsf_bit(const struct weir_tlsf *s, const struct weir_tls
     return (uint8_t *)((uintptr_t)a + a->bits_at + g / 8);
 }
 
-/* Level 1 and 2: the foot of the free block b, and what its links lead to, agree with it. Whatever its words are,
- * nothing outside the area is read. size: of b's head, which lies in the area. */
-static inline bool tlsf_tied(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b,
-                             size_t size)
-{
-    uint32_t link = tlsf_link_of(a, b), next = b[TLSF_NEXT], prev = b[TLSF_PREV];
-    if (tlsf_step(b, size)[TLSF_FOOT] != size + TLSF_FREE) return false;
-    if (next != 0) {
-        if (next - TLSF_FIRST >= a->span || (next & 3) != 1 || tlsf_to(a, next)[TLSF_PREV] != link)
-            return false;
-    }
-    if (prev & TLSF_MARK) return prev >> 2 < s->lists && tlsf_front(a, prev >> 2) == link;
-    return prev - TLSF_FIRST < a->span && (prev & 1) && tlsf_to(a, prev)[TLSF_NEXT] == link;
-}
-
 /* ---- tlsf_vet.c ---- */
+
+/* Level 1 and 2: the foot of the free block b, and what its links lead to, agree with it. Whatever its words are,
+ * nothing outside the area is read. size: of b's head; b + size lies in the area. */
+bool weir_tlsf_tied(const struct weir_tlsf *, const struct weir_tlsf_area *, const tlsf_word *b,
+                    uint32_t size);
 
 /* The area of p, and in *err 0 or WEIR_EFOREIGN; at level 1 and 2 the block's head and its neighbours' are compared
  * as well, and the links of those that are free: WEIR_EINTERIOR, WEIR_EFREE, WEIR_ECORRUPT. Reads only; constant

@@ -71,7 +71,7 @@ struct census {
 /* A free block is in the list of its size, and its neighbours there know it. */
 static bool listed(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b, size_t c)
 {
-    if (!tlsf_tied(s, a, b, b[TLSF_SIZE] - TLSF_FREE) || tlsf_class(b[TLSF_SIZE] - TLSF_FREE) != c)
+    if (!weir_tlsf_tied(s, a, b, b[TLSF_SIZE] - TLSF_FREE) || tlsf_class(b[TLSF_SIZE] - TLSF_FREE) != c)
         return false;
     return (b[TLSF_PREV] & TLSF_MARK) == 0 || b[TLSF_PREV] >> 2 == c;
 }

@@ -6,35 +6,49 @@
  * imitate a head and a head fits where that one ends; level 2 doesn't. */
 #include "mem/tlsf_heap.h"
 
+/* Each in a function of its own: what most releases need of them fits the registers that a call may spoil. */
+WEIR_APART bool weir_tlsf_tied(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b,
+                               uint32_t size)
+{
+    uint32_t link = tlsf_link_of(a, b), next = b[TLSF_NEXT], prev = b[TLSF_PREV];
+    if (tlsf_step(b, size)[TLSF_FOOT] != size + TLSF_FREE) return false;
+    if (next != 0) {
+        if (next - TLSF_FIRST >= a->span || (next & 3) != 1) return false;
+        if (tlsf_to(a, next)[TLSF_PREV] != link) return false;
+    }
+    if (prev & TLSF_MARK) return prev >> 2 < s->lists && tlsf_front(a, prev >> 2) == link;
+    return prev - TLSF_FIRST < a->span && (prev & 1) && tlsf_to(a, prev)[TLSF_NEXT] == link;
+}
+
 /* A block of size bytes with head could begin at link, which lies before the end. */
 static inline bool fits(const struct weir_tlsf *s, const struct weir_tlsf_area *a, uint32_t link,
                         uint32_t size)
 {
-    return size >= TLSF_MIN && (size & ~s->mask) == 0 && size <= a->end - link;
+    return size <= a->end - link && size >= TLSF_MIN && (size & ~(uint32_t)s->mask) == 0;
 }
 
 /* What stands behind a block in use agrees that it is in use, and with itself. */
-static inline bool behind_agrees(const struct weir_tlsf *s, const struct weir_tlsf_area *a,
-                                 const tlsf_word *b)
+static WEIR_APART bool behind_agrees(const struct weir_tlsf *s, const struct weir_tlsf_area *a,
+                                     const tlsf_word *b)
 {
     uint32_t head = b[TLSF_SIZE], link = tlsf_link_of(a, b);
     if (link == a->end) return head == 0;
     if ((head & TLSF_FREE) == 0) return fits(s, a, link, head); /* a multiple of 4: no flag */
-    return fits(s, a, link, head - TLSF_FREE) && tlsf_tied(s, a, b, head - TLSF_FREE);
+    return fits(s, a, link, head - TLSF_FREE) && weir_tlsf_tied(s, a, b, head - TLSF_FREE);
 }
 
 /* The free block that b's head says ends before it. */
-static inline bool before_agrees(const struct weir_tlsf *s, const struct weir_tlsf_area *a,
-                                 const tlsf_word *b)
+static WEIR_APART bool before_agrees(const struct weir_tlsf *s, const struct weir_tlsf_area *a,
+                                     const tlsf_word *b)
 {
     if (b == tlsf_begin(a)) return false;
     uint32_t size = b[TLSF_FOOT] - TLSF_FREE;
-    if (size > tlsf_link_of(a, b) - TLSF_FIRST || (size & ~s->mask) != 0 || size == 0) return false;
+    if (size > tlsf_link_of(a, b) - TLSF_FIRST || (size & ~(uint32_t)s->mask) != 0 || size == 0) return false;
     const tlsf_word *before = tlsf_back(b, size);
-    return before[TLSF_SIZE] == size + TLSF_FREE && tlsf_tied(s, a, before, size);
+    return before[TLSF_SIZE] == size + TLSF_FREE && weir_tlsf_tied(s, a, before, size);
 }
 
-static inline int vet(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b)
+static WEIR_APART int vet(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b)
 {
     if ((uintptr_t)b - a->base - TLSF_FIRST >= a->span || ((uintptr_t)b & ~s->mask) != 0)
         return WEIR_EINTERIOR;
