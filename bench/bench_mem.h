@@ -48,6 +48,11 @@ uint32_t mem_random(uint64_t *state, uint32_t below);
 void *mem_area(void);
 /* Opens it in `bytes` bytes of the area for a load; a scheme of the process's only forgets its hollow. */
 bool mem_open(const struct mem_scheme *, size_t bytes, size_t cell);
+/* The area for a load of so many blocks of at most so many bytes: four times what could live. */
+static inline size_t mem_ample(size_t blocks, size_t most)
+{
+    return 4 * blocks * most < MEM_AREA_BYTES ? 4 * blocks * most : MEM_AREA_BYTES;
+}
 /* What to call for what lies around get and put; holds until mem_open. */
 const struct mem_scheme *mem_hollow(const struct mem_scheme *);
 

@@ -153,7 +153,8 @@ static void count_load(const struct mem_scheme *s, const struct mem_load *load, 
     char name[40];
     for (enum what counted = GETS; counted <= PUTS; counted++) {
         count_around(s, n, counted);
-        if (!mem_open(s, MEM_AREA_BYTES, load->most)) bench_die("%s can't be opened", s->name);
+        if (!mem_open(s, mem_ample(MEM_LIVE_MAX, load->most), load->most))
+            bench_die("%s can't be opened", s->name);
         mem_run_begin(&r, s, load);
         turns(&r, WARM_FACTOR * MEM_LIVE_MAX, NOTHING);
         section(&r, n, counted);

@@ -118,7 +118,8 @@ void mem_threads(const struct mem_scheme *s, bool quick)
     double rate[ROUNDS];
     scheme = s;
     blocks = quick ? BLOCKS_QUICK : BLOCKS;
-    if (MEM_CELL < s->least || MEM_CELL > s->most || !mem_open(s, MEM_AREA_BYTES, MEM_CELL)) return;
+    if (MEM_CELL < s->least || MEM_CELL > s->most || !mem_open(s, mem_ample(2 * RING, MEM_CELL), MEM_CELL))
+        return;
     for (unsigned r = 0; r < ROUNDS; r++)
         rate[r] = one_round();
     mem_figure("mem-two-threads", "rate", bench_median(rate, ROUNDS), "million blocks/s");

@@ -106,7 +106,7 @@ static bool serves(const struct mem_scheme *s)
 static bool open_for_trees(const struct mem_scheme *s)
 {
     scheme = s;
-    return mem_open(s, MEM_AREA_BYTES, sizeof(struct node));
+    return mem_open(s, mem_ample(NODES, sizeof(struct node)), sizeof(struct node));
 }
 
 /* Around a node lie one get and one put. */

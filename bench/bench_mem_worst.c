@@ -77,7 +77,8 @@ static void *get_one(unsigned at, uint32_t size, bool counting)
 /* The run itself, from the first block to the last put. */
 static void do_run(const struct mem_scheme *s, const struct mem_load *load, unsigned turns, bool counting)
 {
-    if (!mem_open(s, MEM_AREA_BYTES, load->most)) bench_die("%s can't be opened", s->name);
+    if (!mem_open(s, mem_ample(MEM_LIVE_MAX, load->most), load->most))
+        bench_die("%s can't be opened", s->name);
     mem_run_begin(&run, s, load);
     for (unsigned i = 0; i < turns; i++) {
         struct mem_turn t = mem_run_next(&run);
