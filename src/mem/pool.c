@@ -229,7 +229,7 @@ WEIR_APART void *weir_pool_get_slow(struct weir_pool *p)
 
 /* The bit of a cell changes. What it was; it was not `was`: nothing changes. Written for one comparison: the word
  * grows iff the bit was 0. */
-WEIR_TEMPLATE bool flip(struct weir_pool_block *b, uintptr_t i, bool was)
+WEIR_POOL_TEMPLATE bool flip(struct weir_pool_block *b, uintptr_t i, bool was)
 {
     uint32_t before = b->bits[i / 32], after = before ^ (uint32_t)1 << ((uint32_t)i & 31);
     if ((after < before) != was) return false;
@@ -237,7 +237,7 @@ WEIR_TEMPLATE bool flip(struct weir_pool_block *b, uintptr_t i, bool was)
     return true;
 }
 
-WEIR_TEMPLATE void *take_head(struct weir_pool *p, struct weir_pool_block *b, bool one, bool checked)
+WEIR_POOL_TEMPLATE void *take_head(struct weir_pool *p, struct weir_pool_block *b, bool one, bool checked)
 {
     void *cell = b->free;
     if (checked) {
@@ -252,7 +252,7 @@ WEIR_TEMPLATE void *take_head(struct weir_pool *p, struct weir_pool_block *b, bo
 }
 
 /* `now` has no cell that came back: the usual case, that it is full and another block has one. */
-WEIR_TEMPLATE void *get_next(struct weir_pool *p, bool checked)
+WEIR_POOL_TEMPLATE void *get_next(struct weir_pool *p, bool checked)
 {
     uint16_t ref = p->list[WEIR_POOL_PARTIAL][0];
     if (ref == 0 || !full(p->now)) return weir_pool_get_slow(p);
@@ -270,7 +270,7 @@ static WEIR_APART void *get_next1(struct weir_pool *p)
     return get_next(p, true);
 }
 
-WEIR_TEMPLATE void *get(struct weir_pool *p, bool one, bool checked)
+WEIR_POOL_TEMPLATE void *get(struct weir_pool *p, bool one, bool checked)
 {
     struct weir_pool_block *b = one ? &p->own[1] : p->now;
     if (b->free != NULL) return take_head(p, b, one, checked);
@@ -437,7 +437,7 @@ static WEIR_APART int changed(struct weir_pool *p, struct weir_pool_block *b, vo
     return WEIR_OK;
 }
 
-WEIR_TEMPLATE int put_one(struct weir_pool *p, void *cell, bool checked)
+WEIR_POOL_TEMPLATE int put_one(struct weir_pool *p, void *cell, bool checked)
 {
     struct weir_pool_block *b = &p->own[1];
     if (checked) {
@@ -450,7 +450,7 @@ WEIR_TEMPLATE int put_one(struct weir_pool *p, void *cell, bool checked)
     return WEIR_OK;
 }
 
-WEIR_TEMPLATE int put_far(struct weir_pool *p, void *cell, bool checked)
+WEIR_POOL_TEMPLATE int put_far(struct weir_pool *p, void *cell, bool checked)
 {
     struct weir_pool_block *b = weir_pool_at(p, *weir_pool_slot(p, (uintptr_t)cell));
     uintptr_t i = weir_pool_number(p, b, cell);

@@ -21,6 +21,13 @@ enum weir_pool_where {
 /* Whose memory a block is: weir_pool_block.borrowed. */
 enum weir_pool_whose { WEIR_POOL_GROWN_BLOCK, WEIR_POOL_CALLERS, WEIR_POOL_AUTO };
 
+/* One way for all kinds of pool where bytes of code count, one compiled for each where instructions do. */
+#ifdef __OPTIMIZE_SIZE__
+#define WEIR_POOL_TEMPLATE static
+#else
+#define WEIR_POOL_TEMPLATE WEIR_TEMPLATE
+#endif
+
 #define WEIR_POOL_REF_SHIFT 3 /* blocks are named by their distance from block 0 in units of 8 bytes */
 #define WEIR_POOL_FILL      0xdb
 

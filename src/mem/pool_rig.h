@@ -30,8 +30,8 @@ static inline void *rig_take(void *ctx, size_t bytes, size_t align)
         r->refusals++;
         return NULL;
     }
-    void *block = NULL;
-    if (r->out == RIG_BLOCKS || posix_memalign(&block, align, bytes) != 0) return NULL;
+    void *block = r->out == RIG_BLOCKS ? NULL : aligned_alloc(align, (bytes + align - 1) / align * align);
+    if (block == NULL) return NULL;
     memset(block, 0x6b, bytes);
     r->lent[r->out] = block;
     r->bytes[r->out++] = bytes;

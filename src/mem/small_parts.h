@@ -25,7 +25,7 @@ _Static_assert((WEIR_SMALL_CLASSES - 1) * sizeof(struct weir_small_class) / 8 <=
 static inline uintptr_t weir_small_grain(const struct weir_small *s, const void *at)
 {
     uintptr_t x = (uintptr_t)at - s->base;
-    return x >> s->grain_shift | x << (8u * (uint32_t)sizeof x - s->grain_shift);
+    return x >> s->grain_shift | x << ((0u - s->grain_shift) & (8u * (uint32_t)sizeof x - 1u));
 }
 
 static inline bool weir_small_bit(const struct weir_small *s, uintptr_t grain)
