@@ -249,6 +249,8 @@ static struct weir_small_conf conf_of(const struct weir_policy_conf *conf)
 static size_t policy_state_bytes(const struct weir_policy_conf *conf)
 {
     struct weir_small_conf c = conf_of(conf);
+    uint32_t align = conf->align_bytes; /* conf_of raises it, also one that is none */
+    if ((align & (align - 1)) != 0 || align > 16) return 0;
     if (conf->areas > 1 || conf->level > 2 || weir_small_bytes(&c, 1) == 0) return 0;
     return sizeof(struct policy_state);
 }

@@ -7,8 +7,11 @@
 #include "mem/contract_heap.h"
 #include "mem/contract_policies.h"
 
-static const struct weir_policy *const policies[] = {
-#define CONTRACT_ROW(name) &weir_##name,
+static const struct {
+    const struct weir_policy *policy;
+    uint32_t traits;
+} policies[] = {
+#define CONTRACT_ROW(name, traits) {&weir_##name, traits},
     CONTRACT_POLICIES(CONTRACT_ROW)
 #undef CONTRACT_ROW
 };
@@ -19,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     if (n < 2 || n > 4096) return 0;
     struct heap_subject subject = {.level = data[0] % 3, .part = data[0] / 3 % 2 != 0};
-    subject.policy = policies[data[0] / 6 % POLICIES];
+    subject.policy = policies[data[0] / 6 % POLICIES].policy;
+    subject.traits = policies[data[0] / 6 % POLICIES].traits;
     const char *failure = heap_run_input(&subject, data + 1, n - 1);
     if (failure != NULL) fprintf(stderr, "%s\n", failure);
     FUZZ_CHECK(failure == NULL);

@@ -22,13 +22,12 @@
 #define HEAP_STATE      131072 /* the largest state that the suite has room for */
 #define HEAP_GUARD      64
 
-#define HEAP_ONE_SIZE (1u << 30) /* a capability of the suite's own: every block is of one size */
-
 /* What is under test: a policy bare at a level, or inside a partition. */
 struct heap_subject {
     const struct weir_policy *policy;
     uint32_t level;
     bool part;
+    uint32_t traits; /* contract_policies.h */
 };
 
 /* One set-up heap. Where a partition is, `policy` and `state` are the adapter's. */

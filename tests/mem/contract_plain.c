@@ -5,8 +5,11 @@
 #include "contract_heap.h"
 #include "contract_policies.h"
 
-static const struct weir_policy *const policies[] = {
-#define CONTRACT_ROW(name) &weir_##name,
+static const struct {
+    const struct weir_policy *policy;
+    uint32_t traits;
+} policies[] = {
+#define CONTRACT_ROW(name, traits) {&weir_##name, traits},
     CONTRACT_POLICIES(CONTRACT_ROW)
 #undef CONTRACT_ROW
 };
@@ -26,11 +29,11 @@ static int run(const struct heap_subject *subject, uint32_t seeds, uint32_t step
     return 0;
 }
 
-static int run_levels(const struct weir_policy *policy, uint32_t seeds, uint32_t steps)
+static int run_levels(const struct weir_policy *policy, uint32_t traits, uint32_t seeds, uint32_t steps)
 {
     for (uint32_t level = 0; level <= 2; level++)
         for (int part = 0; part <= 1; part++)
-            if (run(&(struct heap_subject){policy, level, part != 0}, seeds, steps) != 0) return 1;
+            if (run(&(struct heap_subject){policy, level, part != 0, traits}, seeds, steps) != 0) return 1;
     return 0;
 }
 
@@ -39,6 +42,6 @@ int main(int argc, char **argv)
     uint32_t seeds = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 3;
     uint32_t steps = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 0) : 20000;
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++)
-        if (run_levels(policies[i], seeds, steps) != 0) return 1;
+        if (run_levels(policies[i].policy, policies[i].traits, seeds, steps) != 0) return 1;
     return 0;
 }

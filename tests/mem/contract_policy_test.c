@@ -11,6 +11,8 @@
 
 #include "contract_heap.h"
 
+#include "contract_policies.h"
+
 extern const struct weir_policy CONTRACT_POLICY; /* also where no header has it */
 
 #define TESTS_MAX 256
@@ -41,13 +43,23 @@ static void run_property(void **state)
     if (failure != NULL) fail_msg("%s", failure);
 }
 
+static uint32_t traits_of(const struct weir_policy *policy)
+{
+#define CONTRACT_ROW(name, traits)                                                                           \
+    if (policy == &weir_##name) return traits;
+    CONTRACT_POLICIES(CONTRACT_ROW)
+#undef CONTRACT_ROW
+    return HEAP_ONE_SIZE; /* an adapter around a pool */
+}
+
 int main(void)
 {
-    static const struct heap_subject subjects[] = {{&CONTRACT_POLICY, 1, true},
-                                                   {&CONTRACT_POLICY, 0, false},
-                                                   {&CONTRACT_POLICY, 1, false},
-                                                   {&CONTRACT_POLICY, 2, false}};
-    size_t first = (CONTRACT_POLICY.caps & HEAP_ONE_SIZE) != 0 ? 1 : 0; /* no policy of a partition */
+    const uint32_t traits = traits_of(&CONTRACT_POLICY);
+    const struct heap_subject subjects[] = {{&CONTRACT_POLICY, 1, true, traits},
+                                            {&CONTRACT_POLICY, 0, false, traits},
+                                            {&CONTRACT_POLICY, 1, false, traits},
+                                            {&CONTRACT_POLICY, 2, false, traits}};
+    size_t first = (traits & HEAP_ONE_SIZE) != 0 ? 1 : 0;
     static struct one ones[TESTS_MAX];
     static struct CMUnitTest tests[TESTS_MAX];
     size_t n = 0;

@@ -112,7 +112,7 @@ static int check(const void *state)
 const struct weir_policy contract_pool = {
     .name = "pool",
     .what = "cells of 64 bytes",
-    .caps = WEIR_POLICY_CONSTANT | WEIR_POLICY_CHECKS | HEAP_ONE_SIZE,
+    .caps = WEIR_POLICY_CONSTANT | WEIR_POLICY_CHECKS,
     .state_bytes = state_bytes,
     .init = init,
     .add = add,

