@@ -1,12 +1,15 @@
 /* lock.h: what stands around an operation on a control structure: nothing, masked interrupts, or the user's
- * hooks. Not a lock by itself: struct weir_lock (block.h) says which, and the porter brings the hooks. */
+ * hooks. Not a lock by itself: struct weir_lock (block.h) says which, and the porter brings the hooks. Sections must not nest,
+ * must be bounded, and must call nobody.
+ *
+ * Interrupts can be masked by a program on Cortex-M (PRIMASK, Armv7-M Architecture Reference Manual B5.2.3);
+ * elsewhere it is a privilege, and WEIR_LOCK_MASK is refused. */
 #ifndef WEIR_LOCK_H
 #define WEIR_LOCK_H
 
 #include "weir/block.h"
 #include "weir/err.h"
 
-/* Profile M has one register that masks all interrupts of a configurable priority. */
 #if defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M'
 #define WEIR_LOCK_HAS_MASK 1
 static inline uintptr_t weir_mask_enter(void)

@@ -218,9 +218,9 @@ WEIR_APART void *weir_pool_get_slow(struct weir_pool *p)
     unsigned events = 0;
     void *cell;
     do {
-        uintptr_t before = weir_latch_enter(&p->conf.lock);
+        uintptr_t before = weir_lock_enter(&p->conf.lock);
         cell = take(p, &events);
-        weir_latch_leave(&p->conf.lock, before);
+        weir_lock_leave(&p->conf.lock, before);
     } while (cell == NULL && grew(p));
     if (cell == NULL) p->failures++;
     if (events != 0 || tells_all(p)) tell_get(p, events, cell);
@@ -329,9 +329,9 @@ uint32_t weir_pool_get_many(struct weir_pool *p, void **out, uint32_t n)
     uint32_t got = 0;
     while (got < n && p->state == WEIR_POOL_OPEN_) {
         unsigned events = 0;
-        uintptr_t before = weir_latch_enter(&p->conf.lock);
+        uintptr_t before = weir_lock_enter(&p->conf.lock);
         uint32_t more = take_batch(p, out + got, weir_min_u32(n - got, WEIR_POOL_BATCH), &events);
-        weir_latch_leave(&p->conf.lock, before);
+        weir_lock_leave(&p->conf.lock, before);
         if (more == 0) { /* a single get grows, or says why not */
             if ((out[got] = weir_pool_get_slow(p)) == NULL) break;
             got++;
@@ -410,9 +410,9 @@ WEIR_APART int weir_pool_put_slow(struct weir_pool *p, void *cell)
 {
     if (p->state != WEIR_POOL_OPEN_) return WEIR_ESTALE;
     if ((p->conf.hook_events & WEIR_POOL_PUT) != 0) weir_pool_tell(p, WEIR_POOL_PUT, cell);
-    uintptr_t before = weir_latch_enter(&p->conf.lock);
+    uintptr_t before = weir_lock_enter(&p->conf.lock);
     int err = give(p, cell);
-    weir_latch_leave(&p->conf.lock, before);
+    weir_lock_leave(&p->conf.lock, before);
     if (err != 0) weir_pool_tell(p, WEIR_POOL_BAD, cell);
     if (err == 0 && p->conf.auto_trim != 0) (void)weir_pool_trim_one(p);
     return err;

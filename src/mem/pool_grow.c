@@ -218,7 +218,7 @@ int weir_pool_open(struct weir_pool *p, const struct weir_pool_conf *conf, void 
     if (p == NULL || conf == NULL || !lay_out(conf, &l)) return WEIR_EINVAL;
     if ((uintptr_t)mem % sizeof(void *) != 0 || bytes < l.table_bytes || (mem == NULL && bytes > 0))
         return WEIR_EINVAL;
-    int err = weir_latch_check(&conf->lock);
+    int err = weir_lock_check(&conf->lock);
     if (err != 0) return err;
     memset(p, 0, sizeof *p);
     if (l.table_bytes > 0) memset(mem, 0, l.table_bytes);
@@ -261,9 +261,9 @@ static uint32_t cells_here(const struct weir_pool *p, uintptr_t base, uintptr_t 
 
 static int place_locked(struct weir_pool *p, void *base, uint32_t cells, enum weir_pool_whose whose)
 {
-    uintptr_t before = weir_latch_enter(&p->conf.lock);
+    uintptr_t before = weir_lock_enter(&p->conf.lock);
     int err = place(p, base, cells, whose);
-    weir_latch_leave(&p->conf.lock, before);
+    weir_lock_leave(&p->conf.lock, before);
     return err;
 }
 
@@ -272,9 +272,9 @@ static int place_locked(struct weir_pool *p, void *base, uint32_t cells, enum we
 static void take_back(struct weir_pool *p, uint32_t n)
 {
     while (n-- > 0) {
-        uintptr_t before = weir_latch_enter(&p->conf.lock);
+        uintptr_t before = weir_lock_enter(&p->conf.lock);
         unplace(p, weir_pool_at(p, p->list[WEIR_POOL_PARTIAL][1]));
-        weir_latch_leave(&p->conf.lock, before);
+        weir_lock_leave(&p->conf.lock, before);
     }
 }
 
@@ -358,7 +358,7 @@ static struct weir_pool_block *surplus(struct weir_pool *p)
 
 bool weir_pool_trim_one(struct weir_pool *p)
 {
-    uintptr_t before = weir_latch_enter(&p->conf.lock), base = 0;
+    uintptr_t before = weir_lock_enter(&p->conf.lock), base = 0;
     struct weir_pool_block *b = surplus(p);
     size_t bytes = 0;
     if (b != NULL) {
@@ -366,7 +366,7 @@ bool weir_pool_trim_one(struct weir_pool *p)
         bytes = (size_t)b->cells * p->stride;
         unplace(p, b);
     }
-    weir_latch_leave(&p->conf.lock, before);
+    weir_lock_leave(&p->conf.lock, before);
     if (b == NULL) return false;
     p->gives++;
     weir_pool_tell(p, WEIR_POOL_TRIM, (void *)base);
@@ -377,13 +377,13 @@ bool weir_pool_trim_one(struct weir_pool *p)
 /* The block that gets take from goes back to the lists where none of its cells is in use. */
 static void set_aside(struct weir_pool *p)
 {
-    uintptr_t before = weir_latch_enter(&p->conf.lock);
+    uintptr_t before = weir_lock_enter(&p->conf.lock);
     struct weir_pool_block *b = p->now;
     if (!weir_pool_single(p) && b != p->block && b->more < 0) {
         weir_pool_append(p, b->borrowed == WEIR_POOL_CALLERS ? WEIR_POOL_PARTIAL : WEIR_POOL_EMPTY, b);
         p->now = p->block;
     }
-    weir_latch_leave(&p->conf.lock, before);
+    weir_lock_leave(&p->conf.lock, before);
 }
 
 int weir_pool_trim(struct weir_pool *p)
@@ -401,7 +401,7 @@ int weir_pool_trim(struct weir_pool *p)
 int weir_pool_clear(struct weir_pool *p)
 {
     if (p->state != WEIR_POOL_OPEN_) return WEIR_ESTALE;
-    uintptr_t before = weir_latch_enter(&p->conf.lock);
+    uintptr_t before = weir_lock_enter(&p->conf.lock);
     uint32_t live = weir_pool_live(p);
     memset(p->list, 0, sizeof p->list);
     p->empty = 0;
@@ -417,7 +417,7 @@ int weir_pool_clear(struct weir_pool *p)
     }
     if (!weir_pool_single(p)) p->now = p->block;
     weir_pool_count(p, p->total, 0);
-    weir_latch_leave(&p->conf.lock, before);
+    weir_lock_leave(&p->conf.lock, before);
     return (int)live;
 }
 

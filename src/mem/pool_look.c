@@ -13,9 +13,9 @@ ptrdiff_t weir_pool_usable(const struct weir_pool *p, const void *cell)
     if (p->state != WEIR_POOL_OPEN_) return WEIR_ESTALE;
     struct weir_pool_block *b;
     uint32_t number;
-    uintptr_t before = weir_latch_enter(&p->conf.lock);
+    uintptr_t before = weir_lock_enter(&p->conf.lock);
     int err = weir_pool_locate(p, cell, &b, &number);
-    weir_latch_leave(&p->conf.lock, before);
+    weir_lock_leave(&p->conf.lock, before);
     return err != 0 ? err : (ptrdiff_t)p->stride;
 }
 
@@ -45,7 +45,7 @@ void weir_pool_info(const struct weir_pool *p, struct weir_pool_info *info)
 {
     *info = (struct weir_pool_info){0};
     if (p->state != WEIR_POOL_OPEN_) return;
-    uintptr_t before = weir_latch_enter(&p->conf.lock);
+    uintptr_t before = weir_lock_enter(&p->conf.lock);
     fill_stat(p, &info->stat);
     info->name = p->conf.name;
     info->cell_bytes = p->stride;
@@ -59,17 +59,17 @@ void weir_pool_info(const struct weir_pool *p, struct weir_pool_info *info)
     info->chain_longest = p->longest;
     info->saved = info->stat.allocs - (p->takes < p->allocs ? p->takes : p->allocs);
     info->corrupt = p->corrupt;
-    weir_latch_leave(&p->conf.lock, before);
+    weir_lock_leave(&p->conf.lock, before);
 }
 
 void weir_pool_peak_reset(struct weir_pool *p)
 {
     if (p->state != WEIR_POOL_OPEN_) return;
-    uintptr_t before = weir_latch_enter(&p->conf.lock);
+    uintptr_t before = weir_lock_enter(&p->conf.lock);
     uint32_t live = weir_pool_live(p);
     p->peak = live;
     weir_pool_count(p, p->total, live);
-    weir_latch_leave(&p->conf.lock, before);
+    weir_lock_leave(&p->conf.lock, before);
 }
 
 /* ---- walking ---- */

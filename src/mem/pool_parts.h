@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "base/bits.h"
-#include "mem/latch.h"
+#include "mem/lock.h"
 #include "weir/pool.h"
 
 /* On which list a block stands. PARTIAL and EMPTY are indices of weir_pool.list. */
