@@ -359,17 +359,18 @@ static void a_swing_below_the_reserve_never_calls_the_source(void **state)
                                    .keep_blocks = 1 + test_below(&sim, 3),
                                    .auto_trim = 1,
                                    .source = rig_source(&rig)};
-        void *tables = malloc(weir_pool_bytes(&c, 0)), *cell[1024];
+        void *tables = malloc(weir_pool_bytes(&c, 0)), *cell[1024] = {NULL};
         struct weir_pool p;
         assert_int_equal(weir_pool_open(&p, &c, tables, weir_pool_bytes(&c, 0)), 0);
         uint32_t live = 0, base = test_below(&sim, 500), swing = c.keep_blocks * 16;
         for (; live < base; live++)
             assert_non_null(cell[live] = weir_pool_get(&p));
-        unsigned calls = 0, warm = 0;
+        unsigned calls = 0, warm = 0, phase = 0;
         for (unsigned i = 0; i < 4000; i++) {
             if (i == 2 * swing) warm = 1;
             if (warm != 0 && calls == 0) calls = rig.takes + rig.gives + 1;
-            bool up = i % (2 * swing) < swing;
+            bool up = phase < swing;
+            phase = phase + 1 == 2 * swing ? 0 : phase + 1;
             if (up) {
                 assert_non_null(cell[live] = weir_pool_get(&p));
                 live++;

@@ -425,7 +425,7 @@ static void bulk_equals_singles(void **state)
     assert_int_equal(weir_pool_open(&b, &c, other, weir_pool_bytes(&c, 0)), 0);
     assert_int_equal(weir_pool_add(&a, arena, 4096), 64);
     assert_int_equal(weir_pool_add(&b, arena + 8192, 4096), 64);
-    void *many_cells[80], *cell[80];
+    void *many_cells[80] = {NULL}, *cell[80] = {NULL};
     uint32_t n = weir_pool_get_many(&a, many_cells, 80), k = 0;
     while (k < 80 && (cell[k] = weir_pool_get(&b)) != NULL)
         k++;

@@ -293,13 +293,12 @@ static void empty_runs_serve_any_class(void **state)
     struct weir_small s;
     assert_int_equal(weir_small_open(&s, NULL, arena, ARENA), 0);
     for (size_t size = s.largest; size >= 8; size -= 8) {
-        uint32_t n = 0, cells = ((uint32_t)s.run_bytes / (uint32_t)size);
+        uint32_t n = 0;
         struct weir_small_class_info info;
         (void)weir_small_class(&s, (uint32_t)weir_small_class_of(&s, size), &info);
-        cells = info.run_cells;
         while ((object[n] = weir_small_alloc(&s, size)) != NULL)
             n++;
-        assert_int_equal(n, cells * s.runs);
+        assert_int_equal(n, info.run_cells * s.runs);
         assert_int_equal(weir_small_why(&s), WEIR_WHY_FULL);
         while (n > 0)
             assert_int_equal(weir_small_free(&s, object[--n]), info.bytes);
