@@ -1,7 +1,7 @@
 /* tlsf.c: two-level segregated fit, after Masmano, Ripoll, Crespo and Real, "TLSF: a New Dynamic Memory
  * Allocator for Real-Time Systems" (ECRTS 2004) and "A constant-time dynamic storage allocator for real-time
- * systems" (Real-Time Systems 40, 2008): what a request and a release cost. The bytes in which blocks differ from the papers'
- * are ours.
+ * systems" (Real-Time Systems 40, 2008). How blocks are laid out, the look at a request's own list, several
+ * areas and the levels of checks are ours.
  *
  * THEORY OF OPERATION
  *
@@ -21,12 +21,12 @@
  * 16 bytes on every machine. A used block costs its 4 bytes of head.
  *
  * A free block is on the list of its size. Below 2^EXACT_LOG2 bytes the lists are one machine word's bytes
- * apart; above, each doubling has TLSF_ROW lists. A bit each says whether it is empty: a word holds a doubling's bits
- * (a row), and `rows` has a bit for each row, so two instructions that count zeros find the next list.
+ * apart; above, each doubling has TLSF_ROW lists. A bit each says whether it has a block: a word holds those of
+ * a doubling (a row), and `rows` has a bit for each row, so counting zeros twice finds the next list.
  *
- * A request first looks at the front of the list that its own size falls in: it may be long enough. Else it takes the
- * front of the next list that has anything, where everything is long enough. What is longer than needed by a
- * whole block is cut off behind. A release joins with both neighbours at once.
+ * A request first looks at the front of the list that its own size falls in: it may be long enough. Else it
+ * takes the front of the next list that has anything, where everything is long enough. What is longer than needed
+ * by a whole block is cut off behind. A release joins with both neighbours at once.
  *
  * Each area has lists of its own. The first that can serve a request does.
  *
@@ -48,12 +48,14 @@
  * looks like the head of a block in use to a wild release.
  *
  * Rejected:
- * - One set of lists for several areas, links being offsets from a common base: areas of one program lie further
- *   apart than 4 GB (stack, heap, mappings), and with the number of the area in a link each step costs 3 more instructions.
- * - Lists closed to rings through their heads, which spares a branch in unlinking: the heads would have to lie in
- *   the area.
+ * - One set of lists for several areas, links being offsets from a common base: areas of one program lie
+ *   further apart than 4 GB (stack, heap, mappings). With the number of the area in each link there could be few
+ *   areas, and each step along a list would look one up.
+ * - Lists closed to rings through their heads, which spares a branch in unlinking: the heads would have to lie
+ *   in the area.
  * - Cutting areas of 4 GB silently: bytes that nobody is told of are lost. They are refused.
- * - Looking at 4 blocks of the request's own list instead of 1: 0.001 less footprint, and 15 instructions. */
+ * - Looking at 4 blocks of the request's own list instead of 1: footprint 1.052 instead of 1.053 (16 B to 8 KB,
+ *   2,000 live), and 3 more looks in the worst case. */
 #include "mem/tlsf_heap.h"
 
 #include "weir/policy.h"

@@ -1,5 +1,7 @@
 /* tlsf_look.c: what TLSF's blocks look like from outside: counts, the largest request, a walk, the invariants
  * (numbered in tlsf.c). Nothing here writes. */
+#include <string.h>
+
 #include "mem/tlsf_heap.h"
 
 #include "weir/policy.h"
@@ -29,19 +31,23 @@ size_t weir_tlsf_find_max(const void *state, size_t align)
 void weir_tlsf_stat(const void *state, struct weir_policy_stat *out)
 {
     const struct weir_tlsf *s = state;
-    *out = (struct weir_policy_stat){.divisions = s->divisions, .merges = s->merges};
+    memset(out, 0, sizeof *out);
+    out->divisions = s->divisions;
+    out->merges = s->merges;
     for (uint32_t i = 0; i < s->count; i++) {
         const struct weir_tlsf_area *a = tlsf_area(s, i);
-        uint64_t free_blocks = 1 + a->divisions - a->merges - a->live;
+        uint32_t free_blocks = 1 + (uint32_t)a->divisions - (uint32_t)a->merges - a->live; /* < 2^28 */
+        uint32_t free_bytes = a->span - a->live_bytes - TLSF_HEAD * free_blocks;
+        uint32_t live_bytes = a->live_bytes - TLSF_HEAD * a->live;
         out->area_bytes += a->bytes;
+        out->overhead_bytes += a->bytes - free_bytes - live_bytes;
         out->free_blocks += free_blocks;
-        out->free_bytes += a->end - TLSF_FIRST - a->live_bytes - TLSF_HEAD * free_blocks;
+        out->free_bytes += free_bytes;
         out->live += a->live;
-        out->live_bytes += a->live_bytes - (uint64_t)TLSF_HEAD * a->live;
+        out->live_bytes += live_bytes;
         out->divisions += a->divisions;
         out->merges += a->merges;
     }
-    out->overhead_bytes = out->area_bytes - out->free_bytes - out->live_bytes;
     out->largest_free = weir_tlsf_find_max(state, 0);
 }
 
