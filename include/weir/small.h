@@ -25,6 +25,7 @@ extern "C" {
 #define WEIR_SMALL_RUN_MIN 512u /* bytes of a run */
 #define WEIR_SMALL_RUN_MAX 32768u
 #define WEIR_SMALL_RUN     4096u
+#define WEIR_SMALL_ALIGNS  13u /* powers of two up to WEIR_SMALL_RUN_MAX / 8 */
 #define WEIR_SMALL_STEPS   (WEIR_SMALL_RUN_MAX / 8 / sizeof(void *) + 1) /* entries from sizes to classes */
 
 struct weir_small_conf {
@@ -37,10 +38,12 @@ struct weir_small_conf {
 
 /* Members from here on are private to src/mem; the types are complete so that callers own them. */
 struct weir_small_run {
-    void *free;          /* objects that came back, linked through their first bytes */
-    uint32_t next, prev; /* run number + 1, on its class's list; next also on that of idle runs */
-    int16_t more;        /* releases until a list changes: objects in use, less one; 0 when all are */
-    uint16_t fresh;      /* objects [0, fresh) were handed out at least once */
+    void *free; /* objects that came back, linked through their first bytes */
+    uint32_t next,
+        prev;       /* bytes of the run table up to the entry's end, on its class's list; next also on that
+                            of idle runs */
+    int16_t more;   /* releases until a list changes: objects in use, less one; 0 when all are */
+    uint16_t fresh; /* objects [0, fresh) were handed out at least once */
     uint16_t cells, stride;
     uint8_t cls, where;
     uint32_t first; /* its first grain's number */
@@ -48,9 +51,11 @@ struct weir_small_run {
 
 struct weir_small_class {
     uint64_t allocs;
-    struct weir_small_run *cur; /* allocations take from it; `none`, which has no object: from none */
-    uint32_t stride, cells;     /* of a run */
-    uint32_t head, tail;        /* runs with a free object, run number + 1 */
+    struct weir_small_run *cur; /* has a free object, allocations take from it; `none`: no run has one */
+    uint32_t stride;
+    uint16_t cells, number; /* of a run; of the class */
+    uint32_t head, tail;    /* other runs with a free object, named like next */
+    uint32_t kept;          /* a run in which nothing lives, named like next; 0: none */
     uint32_t runs;
 };
 
@@ -68,6 +73,10 @@ struct weir_small {
     struct weir_small_class cls[WEIR_SMALL_CLASSES];
     uint8_t
         class_of[WEIR_SMALL_STEPS]; /* by size in steps of a pointer's: distance of cls in units of 8 bytes */
+
+    uint64_t able, keeping; /* one bit a class: its cur has an object; it keeps an empty run */
+    uint64_t
+        multiples[WEIR_SMALL_ALIGNS]; /* by log2 of an alignment: classes whose size is a multiple of it */
 
     uint32_t state; /* a mark while open */
     uint32_t classes, runs, fresh_runs, idle, idle_runs, run_bytes, peak;
@@ -91,7 +100,7 @@ int weir_small_close(struct weir_small *);
 
 /* size bytes (0 counts as 1), aligned to align_bytes, contents undefined; NULL iff no run of its class or of a
  * larger one has room and none is empty (WEIR_WHY_FULL), or it is above `largest` (WEIR_WHY_SIZE). Constant
- * time: at most the classes are looked at. */
+ * time, without a loop over classes or runs; where a free object's link was overwritten, one run's objects. */
 void *weir_small_alloc(struct weir_small *, size_t size);
 
 /* The same aligned to align (a power of two or 0), as long as size rounded up to it is at most `largest`, else

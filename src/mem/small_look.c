@@ -49,20 +49,6 @@ void weir_small_peak_reset(struct weir_small *s)
 
 /* ---- counts ---- */
 
-static bool run_free(const struct weir_small_run *r)
-{
-    return r->where != WEIR_SMALL_IDLE && weir_small_used(r) < r->cells;
-}
-
-bool weir_small_can(const struct weir_small *s, const struct weir_small_class *c)
-{
-    if (c->head != 0 || s->idle_runs > 0 || s->fresh_runs < s->runs) return true;
-    if (c->cur != &s->none && run_free(c->cur)) return true;
-    for (uint32_t n = 0; n < s->classes; n++)
-        if (s->cls[n].cur != &s->none && s->cls[n].cur->more < 0) return true;
-    return false;
-}
-
 static size_t find_max(const struct weir_small *s, size_t align)
 {
     for (uint32_t n = s->classes; n-- > 0;)
@@ -191,8 +177,11 @@ static int run_check(const struct weir_small *s, const struct weir_small_run *r)
     if (bits_of(s, r) != used) return 1;
     if (used > r->fresh || r->fresh > r->cells || (r->where == WEIR_SMALL_FULL && r->more != 0)) return 2;
     if (!list_sound(s, r)) return 3;
-    if ((c->cur == r) != (r->where == WEIR_SMALL_NOW) || r->stride != c->stride) return 4;
-    return r->where == WEIR_SMALL_PARTIAL && (used == 0 || used == r->cells) ? 5 : 0;
+    if ((c->cur == r && r->where != WEIR_SMALL_BUSY) || r->stride != c->stride) return 4;
+    if ((r->where == WEIR_SMALL_FULL) != (used == r->cells)) return 4;
+    bool kept = c->kept == weir_small_ref(s, r);
+    if (kept != (r->where == WEIR_SMALL_KEPT) || (kept && used != 0)) return 4;
+    return r->where == WEIR_SMALL_BUSY && used == 0 && c->cur != r ? 5 : 0;
 }
 
 static bool class_sound(const struct weir_small *s, uint32_t n)
@@ -202,11 +191,22 @@ static bool class_sound(const struct weir_small *s, uint32_t n)
     for (uint32_t i = 0; i < s->runs; i++) {
         bool ours = s->run[i].where != WEIR_SMALL_IDLE && s->run[i].cls == n;
         runs += ours;
-        listed += ours && s->run[i].where == WEIR_SMALL_PARTIAL;
+        listed += ours && s->run[i].where == WEIR_SMALL_BUSY && c->cur != &s->run[i];
     }
-    for (uint32_t at = c->head; at != 0; before = at, at = s->run[at - 1].next)
-        if (s->run[at - 1].prev != before || s->run[at - 1].cls != n || on_list++ == listed) return false;
+    for (uint32_t at = c->head; at != 0;) {
+        const struct weir_small_run *r = weir_small_run_at(s, at);
+        if ((before != 0 && r->prev != before) || r->cls != n || on_list++ == listed) return false;
+        at = r->next;
+        before = weir_small_ref(s, r);
+    }
     return runs == c->runs && on_list == listed && c->tail == before;
+}
+
+static bool bits_sound(const struct weir_small *s, uint32_t n)
+{
+    const struct weir_small_class *c = &s->cls[n];
+    bool able = c->cur != &s->none;
+    return (s->able >> n & 1) == able && (s->keeping >> n & 1) == (c->kept != 0) && (able || c->head == 0);
 }
 
 int weir_small_check(const struct weir_small *s)
@@ -223,11 +223,11 @@ int weir_small_check(const struct weir_small *s)
         if (n < s->fresh_runs && r->where == WEIR_SMALL_IDLE) idle++;
     }
     if (used != weir_small_live(s) || bytes != live_bytes(s) || s->room < 0 || s->room_bytes < 0) return 1;
-    for (uint32_t at = s->idle; at != 0; at = s->run[at - 1].next)
-        if (s->run[at - 1].where != WEIR_SMALL_IDLE || idle-- == 0) return 4;
+    for (uint32_t at = s->idle; at != 0; at = weir_small_run_at(s, at)->next)
+        if (weir_small_run_at(s, at)->where != WEIR_SMALL_IDLE || idle-- == 0) return 4;
     if (idle != 0) return 4;
     for (uint32_t n = 0; n < s->classes; n++)
-        if (!class_sound(s, n)) return 5;
+        if (!class_sound(s, n) || !bits_sound(s, n)) return class_sound(s, n) ? 6 : 5;
     return 0;
 }
 

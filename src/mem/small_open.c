@@ -79,7 +79,12 @@ static void set_classes(struct weir_small *s, const struct weir_small_conf *c)
     uint32_t bytes = c->align_bytes, size = 0;
     for (;; bytes = next_class(bytes, c->align_bytes)) {
         struct weir_small_class *cls = &s->cls[s->classes];
-        *cls = (struct weir_small_class){.cur = &s->none, .stride = bytes, .cells = c->run_bytes / bytes};
+        *cls = (struct weir_small_class){.cur = &s->none,
+                                         .stride = bytes,
+                                         .cells = (uint16_t)(c->run_bytes / bytes),
+                                         .number = (uint16_t)s->classes};
+        for (uint32_t k = 0; k < WEIR_SMALL_ALIGNS && bytes % (1u << k) == 0; k++)
+            s->multiples[k] |= (uint64_t)1 << s->classes;
         for (; size <= bytes; size += STEP)
             s->class_of[size / STEP] = (uint8_t)(s->classes * sizeof *cls / 8);
         s->classes++;

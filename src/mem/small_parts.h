@@ -11,13 +11,13 @@
 #define WEIR_SMALL_OPEN 0x57534d4cu
 
 enum weir_small_where {
-    WEIR_SMALL_IDLE,    /* serves no class: on the list of idle runs, or never used */
-    WEIR_SMALL_NOW,     /* its class's cur */
-    WEIR_SMALL_PARTIAL, /* on its class's list: an object is free, another in use */
-    WEIR_SMALL_FULL     /* on no list */
+    WEIR_SMALL_IDLE, /* serves no class: on the list of idle runs, or never used */
+    WEIR_SMALL_BUSY, /* an object is free: its class's cur, or on its list and another object in use */
+    WEIR_SMALL_FULL, /* on no list */
+    WEIR_SMALL_KEPT  /* its class's kept: nothing lives in it */
 };
 
-_Static_assert(sizeof(struct weir_small_class) % 8 == 0, "class_of counts in units of 8 bytes");
+_Static_assert(WEIR_SMALL_CLASSES <= 64, "one bit a class");
 _Static_assert((WEIR_SMALL_CLASSES - 1) * sizeof(struct weir_small_class) / 8 <= UINT8_MAX,
                "class_of has 8 bits");
 
@@ -66,7 +66,28 @@ static inline int weir_small_locate(const struct weir_small *s, const void *obje
     return r->where != WEIR_SMALL_IDLE && off % s->run_bytes % r->stride != 0 ? WEIR_EINTERIOR : WEIR_EFREE;
 }
 
-/* Whether class n could serve one more object now. */
-bool weir_small_can(const struct weir_small *, const struct weir_small_class *);
+/* A run's name in lists: the bytes of the table up to its entry's end, so that 0 is none. */
+static inline uint32_t weir_small_ref(const struct weir_small *s, const struct weir_small_run *r)
+{
+    return (uint32_t)((const uint8_t *)(r + 1) - (const uint8_t *)s->run);
+}
+
+static inline struct weir_small_run *weir_small_run_at(const struct weir_small *s, uint32_t ref)
+{
+    return (struct weir_small_run *)(void *)((uint8_t *)s->run + ref) - 1;
+}
+
+/* The lowest bit's number; bits > 0. */
+static inline uint32_t weir_small_lowest(uint64_t bits)
+{
+    uint32_t low = (uint32_t)bits;
+    return (uint32_t)(low != 0 ? __builtin_ctz(low) : 32 + __builtin_ctz((uint32_t)(bits >> 32)));
+}
+
+/* Whether the class could serve one more object now. */
+static inline bool weir_small_can(const struct weir_small *s, const struct weir_small_class *c)
+{
+    return c->cur != &s->none || s->keeping != 0 || s->idle_runs > 0 || s->fresh_runs < s->runs;
+}
 
 #endif
