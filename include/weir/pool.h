@@ -82,7 +82,7 @@ struct weir_pool_block {
     int32_t more; /* puts until a list changes: cells in use, less one; 0 when all are. Kept where there are
                         many blocks; of one, what lives in the pool is in it */
     uint32_t cells;
-    uint16_t next, prev;     /* on a list of blocks */
+    uint16_t next, prev;     /* on a list of blocks; block 0 is head and tail of those with a free cell */
     uint16_t chain;          /* next block with the same slot of the directory */
     uint8_t where, borrowed; /* which list; whose memory */
 };
@@ -90,6 +90,7 @@ struct weir_pool_block {
 struct weir_pool {
     void *(*get)(struct weir_pool *);
     int (*put)(struct weir_pool *, void *cell);
+    void *(*get_long)(struct weir_pool *); /* where the short way of get ends: a pool links only its own */
     uint64_t allocs;
     int32_t room;      /* gets until something is to be looked at: live = mark - room */
     uint32_t rotate;   /* stride = odd << rotate */
@@ -97,7 +98,8 @@ struct weir_pool {
     uintptr_t mask, mul;
     uint16_t *slots; /* the directory, NULL: one block */
     struct weir_pool_block *block;
-    struct weir_pool_block *now;   /* gets take from it; block 0, which has no cell: from none */
+    struct weir_pool_block
+        *now; /* gets take from it, it has a free cell; block 0, which has none: no block in use has */
     struct weir_pool_block own[2]; /* block 0 and the only one, where max_blocks is 1 */
     uint32_t slot_shift;
 
@@ -105,7 +107,7 @@ struct weir_pool {
     uint32_t stride, cells_per_block, span;
     uint32_t mark, low_mark, peak, total;
     uint32_t blocks, grown, empty, auto_blocks, spare, fresh_blocks, longest;
-    uint16_t list[2][2]; /* head and tail: blocks with a free cell, empty blocks of the source's */
+    uint16_t list[2][2]; /* head and tail: empty blocks of the caller's, of the source's */
     uint8_t why;
     uint64_t failures, bad, takes, gives, lows, corrupt;
     uint64_t bytes, table_bytes; /* of cells; of tables */
@@ -228,8 +230,8 @@ int weir_pool_check(const struct weir_pool *);
 
 /* ---- bare ---- */
 
-/* The long ways of get, and the ways of a pool of one block at level 0 and 1. Not to be called. */
-void *weir_pool_get_slow(struct weir_pool *);
+/* The ways of a pool of one block at level 0 and 1. Not to be called. */
+void *weir_pool_get_end(struct weir_pool *);
 void *weir_pool_marked(struct weir_pool *, void *cell);
 void *weir_pool_get_one0(struct weir_pool *);
 void *weir_pool_get_one1(struct weir_pool *);
@@ -241,7 +243,7 @@ int weir_pool_put_one1(struct weir_pool *, void *cell);
 static inline void *weir_pool_get_bare(struct weir_pool *p)
 {
     void *cell = p->own[1].free;
-    if (cell == NULL) return weir_pool_get_slow(p);
+    if (cell == NULL) return p->get_long(p);
     memcpy(&p->own[1].free, cell, sizeof cell);
     p->allocs++;
     if (--p->room < 0) return weir_pool_marked(p, cell);
@@ -276,6 +278,7 @@ static inline void weir_pool_put_bare(struct weir_pool *p, void *cell)
     static struct weir_pool name_ = {                                                                        \
         .get = weir_pool_get_one##level_,                                                                    \
         .put = weir_pool_put_one##level_,                                                                    \
+        .get_long = weir_pool_get_end,                                                                       \
         .rotate = (uint32_t)__builtin_ctz((unsigned)sizeof(union name_##_cell)),                             \
         .inverse = WEIR_POOL_INVERSE_(WEIR_POOL_ODD_(sizeof(union name_##_cell))),                           \
         .block = name_.own,                                                                                  \

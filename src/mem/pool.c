@@ -1,4 +1,4 @@
-/* pool.c: cells in and out; growing is pool_grow.c, looking pool_look.c.
+/* pool.c: cells in and out; what needs one block only is pool_one.c, growing pool_grow.c, looking pool_look.c.
  *
  * Theory of operation
  *
@@ -12,7 +12,13 @@
  *
  * A block's cells are handed out from its free list, and from the untouched ones behind `fresh` when that is
  * empty, so memory is touched as late as possible. Gets take from one block, `now`, until it is full; then from
- * the block that has had free cells for longest (it has had time to get more), and only then from an empty one.
+ * the block in use that has had free cells for longest (it has had time to get more); only when no block in use has a
+ * free cell from an empty one: the caller's, those that were used before first, then the source's. So blocks of equal
+ * size that were ever touched are never more than what the peak of live cells fills.
+ *
+ * `now` is left when its last cell goes out: so whether a block in use has a free cell is whether `now` is block 0, and
+ * neither a get nor a put looks at a block that turns out to be full. Such blocks are a ring through block 0, which is
+ * linked without a branch.
  *
  * The block of an address. A pool of many blocks thinks of the address space in stretches of `span` bytes, the
  * power of two that holds a block; blocks of the source's are aligned to it, the caller's areas are cut so that
@@ -27,15 +33,16 @@
  *
  * Ways. A pool has one get and one put, chosen when it is opened: for one block or many, with level 0 or 1,
  * each without a branch on what is fixed; or the long way, which knows locks, hooks and level 2. The short ways do
- * what needs no list and no event, and hand everything else to the long way before they have changed
- * anything.
+ * what needs no event, and hand everything else to the long way before they have changed anything. The short ways of one
+ * block reach their long way by a pointer, so that a static pool links pool_one.c alone.
  *
  * Invariants (weir_pool_check returns the number)
  *   1  live = mark - room = the sum of used = the number of bits (levels 1 and 2)
  *   2  total = the sum of cells;  used <= fresh <= cells;  blocks = the entries in use
  *      used = more + 1, of a FULL block cells (then more = 0); of a single block live
  *   3  length(free list) = fresh - used, each link a cell below fresh whose bit is 0
- *   4  now and FULL blocks are on no list; FULL iff used = cells; EMPTY iff used = 0, of the source's, not now
+ *   4  now and FULL blocks are on no list; FULL iff used = cells; IDLE, EMPTY iff used = 0, not now, the caller's or
+ *      the source's; BUSY: now, or in the ring, which is empty where now is block 0
  *   5  each block is in the chain of its slot, and no chain is longer than `longest`
  *   6  mark = min(peak, low_mark), live <= peak
  *
@@ -47,54 +54,9 @@
 
 #include "mem/pool_parts.h"
 
-/* ---- counts ---- */
+/* ---- level 2 ---- */
 
-/* Room went below 0 with `more` gets. Whether the low-water mark was passed. */
-static bool rise(struct weir_pool *p, uint32_t more)
-{
-    uint32_t live = weir_pool_live(p);
-    bool low = live > p->low_mark && live - more <= p->low_mark;
-    if (low) p->lows++;
-    if (live > p->peak) p->peak = live;
-    weir_pool_count(p, p->total, live);
-    return low;
-}
-
-void *weir_pool_marked(struct weir_pool *p, void *cell)
-{
-    if (rise(p, 1)) weir_pool_tell(p, WEIR_POOL_LOW, cell);
-    return cell;
-}
-
-/* ---- checks ---- */
-
-static bool bit_of(const struct weir_pool_block *b, uintptr_t i)
-{
-    return b->bits[i / 32] >> (i & 31) & 1;
-}
-
-/* Whether the head of the free list is a free cell; empty, whether it should be. */
-static bool head_sound(const struct weir_pool *p, const struct weir_pool_block *b)
-{
-    if (b->free == NULL) return b->fresh == weir_pool_used(p, b);
-    uintptr_t i = weir_pool_number(p, b, b->free);
-    return i < b->fresh && !bit_of(b, i);
-}
-
-/* The free list again, from the bits: its links were overwritten by a user of a cell that was put back. */
-static void mend(struct weir_pool *p, struct weir_pool_block *b)
-{
-    p->corrupt++;
-    b->free = NULL;
-    for (uintptr_t i = b->fresh; i-- > 0;) {
-        if (bit_of(b, i)) continue;
-        void *cell = (void *)(b->base + i * p->stride);
-        memcpy(cell, &b->free, sizeof b->free);
-        b->free = cell;
-    }
-}
-
-/* Level 2: the bytes behind the link. */
+/* The bytes behind the link. */
 static void fill(const struct weir_pool *p, void *cell)
 {
     memset((uint8_t *)cell + sizeof(void *), WEIR_POOL_FILL, p->stride - sizeof(void *));
@@ -110,68 +72,70 @@ static bool filled(const struct weir_pool *p, const void *cell)
 
 /* ---- out ---- */
 
-static bool has_cell(struct weir_pool *p, struct weir_pool_block *b, unsigned *events)
+/* The ring: blocks with a free cell that are not `now`, through block 0. */
+static inline void ring_append(struct weir_pool *p, struct weir_pool_block *b)
 {
-    if (b->bits != NULL && !head_sound(p, b)) {
-        *events |= WEIR_POOL_BAD;
-        mend(p, b);
-    }
-    return b->free != NULL || b->fresh < b->cells;
+    struct weir_pool_block *zero = p->block;
+    uint16_t ref = weir_pool_ref(p, b), tail = zero->prev;
+    b->next = 0;
+    b->prev = tail;
+    weir_pool_at(p, tail)->next = ref;
+    zero->prev = ref;
+}
+
+static void ring_unlink(struct weir_pool *p, struct weir_pool_block *b)
+{
+    weir_pool_at(p, b->prev)->next = b->next;
+    weir_pool_at(p, b->next)->prev = b->prev;
+}
+
+WEIR_POOL_TEMPLATE void next_now(struct weir_pool *p)
+{
+    struct weir_pool_block *zero = p->block, *b = weir_pool_at(p, zero->next);
+    p->now = b;
+    if (b == zero) return;
+    zero->next = b->next;
+    weir_pool_at(p, b->next)->prev = 0;
+}
+
+void weir_pool_next_now(struct weir_pool *p)
+{
+    next_now(p);
 }
 
 /* Every cell of `now` is in use. */
-static void leave_now(struct weir_pool *p)
+WEIR_POOL_TEMPLATE void leave_now(struct weir_pool *p)
 {
-    struct weir_pool_block *b = p->now;
-    if (b == p->block) return;
-    b->where = WEIR_POOL_FULL;
-    b->more = 0;
+    p->now->where = WEIR_POOL_FULL;
+    p->now->more = 0;
+    next_now(p);
 }
 
-/* A block of a list becomes `now`. */
-static struct weir_pool_block *take_block(struct weir_pool *p, uint16_t ref)
+WEIR_POOL_TEMPLATE bool full(const struct weir_pool_block *b)
 {
+    return (uint32_t)(b->more + 1) == b->cells;
+}
+
+/* No block in use has a free cell: an empty one, the caller's first, or NULL. */
+static struct weir_pool_block *take_empty(struct weir_pool *p)
+{
+    uint16_t ref = p->list[WEIR_POOL_IDLE][0];
+    if (ref == 0) ref = p->list[WEIR_POOL_EMPTY][0];
+    if (ref == 0) return NULL;
     struct weir_pool_block *b = weir_pool_at(p, ref);
     weir_pool_unlink(p, b);
-    b->where = WEIR_POOL_NOW;
+    b->where = WEIR_POOL_BUSY;
     return p->now = b;
 }
 
-/* Every cell in use, and no list was cut short. Of a pool of many blocks. */
-static bool full(const struct weir_pool_block *b)
-{
-    return b->free == NULL && b->fresh == b->cells && (uint32_t)(b->more + 1) == b->cells;
-}
-
-/* A block with a cell to hand out, or NULL. Constant but for mending: a block on a list has a free cell. */
+/* A block with a cell to hand out, or NULL. Constant but for mending: `now` and a block on a list have a free cell,
+ * unless level 0 lost it to a link that was overwritten. */
 static struct weir_pool_block *ready(struct weir_pool *p, unsigned *events)
 {
-    struct weir_pool_block *b = p->now;
-    if (has_cell(p, b, events)) return b;
-    if (weir_pool_single(p)) return NULL;
-    leave_now(p);
-    uint16_t ref = p->list[WEIR_POOL_PARTIAL][0];
-    if (ref == 0) ref = p->list[WEIR_POOL_EMPTY][0];
-    p->now = p->block;
-    if (ref == 0) return NULL;
-    b = take_block(p, ref);
-    return has_cell(p, b, events) ? b : NULL;
-}
-
-static void *pop(struct weir_pool *p, struct weir_pool_block *b, uintptr_t *number, unsigned *events)
-{
-    void *cell = b->free;
-    if (cell == NULL) {
-        *number = b->fresh;
-        return (void *)(b->base + b->fresh++ * p->stride);
-    }
-    *number = weir_pool_number(p, b, cell);
-    memcpy(&b->free, cell, sizeof b->free);
-    if (p->conf.level >= 2 && !filled(p, cell)) {
-        p->corrupt++;
-        *events |= WEIR_POOL_BAD;
-    }
-    return cell;
+    if (weir_pool_single(p)) return weir_pool_has_cell(p, p->now, events) ? p->now : NULL;
+    for (; p->now != p->block; leave_now(p))
+        if (weir_pool_has_cell(p, p->now, events)) return p->now;
+    return take_empty(p);
 }
 
 /* One cell. The lock is held. */
@@ -179,13 +143,13 @@ static void *take(struct weir_pool *p, unsigned *events)
 {
     struct weir_pool_block *b = ready(p, events);
     if (b == NULL) return NULL;
-    uintptr_t i;
-    void *cell = pop(p, b, &i, events);
-    if (b->bits != NULL) b->bits[i / 32] |= (uint32_t)1 << (i & 31);
-    b->more++;
-    p->allocs++;
-    p->room--;
-    if (p->room < 0 && rise(p, 1)) *events |= WEIR_POOL_LOW;
+    bool came_back = b->free != NULL;
+    void *cell = weir_pool_pop(p, b, events);
+    if (p->conf.level >= 2 && came_back && !filled(p, cell)) {
+        p->corrupt++;
+        *events |= WEIR_POOL_BAD;
+    }
+    if (!weir_pool_single(p) && full(b)) leave_now(p);
     return cell;
 }
 
@@ -227,72 +191,45 @@ WEIR_APART void *weir_pool_get_slow(struct weir_pool *p)
     return cell;
 }
 
-/* The bit of a cell changes. What it was; it was not `was`: nothing changes. Written for one comparison: the word
- * grows iff the bit was 0. */
-WEIR_POOL_TEMPLATE bool flip(struct weir_pool_block *b, uintptr_t i, bool was)
+/* The list of `now` came to its end: usually it is full. */
+static WEIR_APART void *last(struct weir_pool *p, void *cell)
 {
-    uint32_t before = b->bits[i / 32], after = before ^ (uint32_t)1 << ((uint32_t)i & 31);
-    if ((after < before) != was) return false;
-    b->bits[i / 32] = after;
-    return true;
-}
-
-WEIR_POOL_TEMPLATE void *take_head(struct weir_pool *p, struct weir_pool_block *b, bool one, bool checked)
-{
-    void *cell = b->free;
-    if (checked) {
-        uintptr_t i = weir_pool_number(p, b, cell);
-        if (i >= b->fresh || !flip(b, i, false)) return weir_pool_get_slow(p);
-    }
-    memcpy(&b->free, cell, sizeof b->free);
-    if (!one) b->more++;
-    p->allocs++;
-    if (--p->room < 0) return weir_pool_marked(p, cell);
+    if (full(p->now)) leave_now(p);
     return cell;
 }
 
-/* `now` has no cell that came back: the usual case, that it is full and another block has one. */
-WEIR_POOL_TEMPLATE void *get_next(struct weir_pool *p, bool checked)
+static WEIR_APART void *marked(struct weir_pool *p, void *cell)
 {
-    uint16_t ref = p->list[WEIR_POOL_PARTIAL][0];
-    if (ref == 0 || !full(p->now)) return weir_pool_get_slow(p);
-    leave_now(p);
-    struct weir_pool_block *b = take_block(p, ref);
-    return b->free == NULL ? weir_pool_get_slow(p) : take_head(p, b, false, checked);
+    if (weir_pool_rise(p, 1)) weir_pool_tell(p, WEIR_POOL_LOW, cell);
+    return p->now->free == NULL ? last(p, cell) : cell;
 }
 
-static WEIR_APART void *get_next0(struct weir_pool *p)
+/* Without a cell that came back the head is NULL, which is no cell's address: the check finds it too. */
+WEIR_POOL_TEMPLATE void *get_far(struct weir_pool *p, bool checked)
 {
-    return get_next(p, false);
-}
-static WEIR_APART void *get_next1(struct weir_pool *p)
-{
-    return get_next(p, true);
+    struct weir_pool_block *b = p->now;
+    void *cell = b->free, *next;
+    if (checked) {
+        uintptr_t i = weir_pool_number(p, b, cell);
+        if (i >= b->fresh || !weir_pool_flip(b, i, false)) return weir_pool_get_slow(p);
+    } else if (cell == NULL) {
+        return weir_pool_get_slow(p);
+    }
+    memcpy(&next, cell, sizeof next);
+    b->free = next;
+    b->more++;
+    p->allocs++;
+    if (--p->room < 0) return marked(p, cell);
+    return __builtin_expect(next == NULL, 0) ? last(p, cell) : cell;
 }
 
-WEIR_POOL_TEMPLATE void *get(struct weir_pool *p, bool one, bool checked)
-{
-    struct weir_pool_block *b = one ? &p->own[1] : p->now;
-    if (b->free != NULL) return take_head(p, b, one, checked);
-    if (one) return weir_pool_get_slow(p);
-    return checked ? get_next1(p) : get_next0(p);
-}
-
-void *weir_pool_get_one0(struct weir_pool *p)
-{
-    return get(p, true, false);
-}
-void *weir_pool_get_one1(struct weir_pool *p)
-{
-    return get(p, true, true);
-}
 void *weir_pool_get_far0(struct weir_pool *p)
 {
-    return get(p, false, false);
+    return get_far(p, false);
 }
 void *weir_pool_get_far1(struct weir_pool *p)
 {
-    return get(p, false, true);
+    return get_far(p, true);
 }
 
 /* Up to n cells from the free list of the present block: counts are kept once for all of them. */
@@ -304,16 +241,17 @@ static uint32_t take_run(struct weir_pool *p, void **out, uint32_t n, unsigned *
         void *cell = b->free;
         if (b->bits != NULL) {
             uintptr_t i = weir_pool_number(p, b, cell);
-            if (i >= b->fresh || bit_of(b, i)) break;
+            if (i >= b->fresh || weir_pool_bit(b, i)) break;
             b->bits[i / 32] |= (uint32_t)1 << (i & 31);
         }
         memcpy(&b->free, cell, sizeof b->free);
         out[got] = cell;
     }
     b->more += (int32_t)got;
+    if (got > 0 && !weir_pool_single(p) && full(b)) leave_now(p);
     p->allocs += got;
     p->room -= (int32_t)got;
-    if (p->room < 0 && rise(p, got)) *events |= WEIR_POOL_LOW;
+    if (p->room < 0 && weir_pool_rise(p, got)) *events |= WEIR_POOL_LOW;
     return got;
 }
 
@@ -346,45 +284,38 @@ uint32_t weir_pool_get_many(struct weir_pool *p, void **out, uint32_t n)
 
 /* ---- in ---- */
 
-/* An address that is no start of a cell in use: which error. The last cell of a stretch may reach into the next. */
-static int refuse(const struct weir_pool *p, const struct weir_pool_block *b, uintptr_t addr)
-{
-    uintptr_t stretch = addr & p->mask;
-    if (b == p->block && !weir_pool_single(p) && stretch > 0) {
-        b = weir_pool_find(p, stretch - 1);
-    }
-    if (!weir_pool_in(p, b, addr)) return WEIR_EFOREIGN;
-    return (addr - b->base) % p->stride != 0 ? WEIR_EINTERIOR : WEIR_EFREE;
-}
-
+/* The last cell of a stretch may reach into the next. */
 int weir_pool_locate(const struct weir_pool *p, const void *cell, struct weir_pool_block **block,
                      uint32_t *number)
 {
     struct weir_pool_block *b = weir_pool_find(p, (uintptr_t)cell);
-    uintptr_t i = weir_pool_number(p, b, cell);
-    if (i >= b->fresh || (b->bits != NULL && !bit_of(b, i))) return refuse(p, b, (uintptr_t)cell);
-    if (weir_pool_used(p, b) == 0) return b->bits != NULL ? WEIR_ECORRUPT : WEIR_EFREE;
+    uintptr_t stretch = (uintptr_t)cell & p->mask;
+    if (b == p->block && !weir_pool_single(p) && stretch > 0) b = weir_pool_find(p, stretch - 1);
     *block = b;
-    *number = (uint32_t)i;
-    return WEIR_OK;
+    return weir_pool_judge(p, b, cell, number);
 }
 
-/* A put left `more` below 0: the block was full, or is empty. */
+/* A put into a full block: it has a free cell again. */
+WEIR_POOL_TEMPLATE void opened(struct weir_pool *p, struct weir_pool_block *b)
+{
+    b->where = WEIR_POOL_BUSY;
+    b->more = (int32_t)b->cells - 2;
+    if (p->now == p->block)
+        p->now = b; /* the next get finds this cell at once */
+    else
+        ring_append(p, b);
+}
+
+/* A put left `more` below 0: the block was full, or is empty; or both, with one cell. */
 static void relist(struct weir_pool *p, struct weir_pool_block *b)
 {
-    if (b->where == WEIR_POOL_FULL) {
-        b->more = (int32_t)b->cells - 2;
-        if (full(p->now)) {
-            leave_now(p); /* the next get finds this cell at once */
-            b->where = WEIR_POOL_NOW;
-            p->now = b;
-            return;
-        }
-        weir_pool_append(p, WEIR_POOL_PARTIAL, b);
-    }
-    if (b->more >= 0 || b->where != WEIR_POOL_PARTIAL || b->borrowed == WEIR_POOL_CALLERS) return;
-    weir_pool_unlink(p, b);
-    weir_pool_append(p, WEIR_POOL_EMPTY, b);
+    if (b->where == WEIR_POOL_FULL) opened(p, b);
+    if (b->more >= 0 || b == p->now) return;
+    ring_unlink(p, b);
+    if (b->borrowed == WEIR_POOL_CALLERS)
+        weir_pool_prepend(p, WEIR_POOL_IDLE, b); /* before those that were never touched */
+    else
+        weir_pool_append(p, WEIR_POOL_EMPTY, b);
 }
 
 /* One cell back. The lock is held. */
@@ -418,35 +349,31 @@ WEIR_APART int weir_pool_put_slow(struct weir_pool *p, void *cell)
     return err;
 }
 
-/* A put left `more` below 0. `wild`: no cell was in use before it, so a wild write changed bits or count, and
- * the cell's bit is set again. */
-static WEIR_APART int changed(struct weir_pool *p, struct weir_pool_block *b, void *cell)
+/* Nothing was in use before a put: a wild write changed bits or count. The cell's bit is set again. */
+static WEIR_APART int undo(struct weir_pool *p, struct weir_pool_block *b, void *cell)
 {
-    bool wild = b->more < -1;
-    if (wild) {
-        memcpy(&b->free, cell, sizeof b->free);
-        if (b->bits != NULL) (void)flip(b, weir_pool_number(p, b, cell), false);
-        b->more = -1;
-        p->room--;
-        p->bad++;
-        weir_pool_tell(p, WEIR_POOL_BAD, cell);
-        return b->bits != NULL ? WEIR_ECORRUPT : WEIR_EFREE;
-    }
+    memcpy(&b->free, cell, sizeof b->free);
+    if (b->bits != NULL) (void)weir_pool_flip(b, weir_pool_number(p, b, cell), false);
+    b->more = -1;
+    p->room--;
+    p->bad++;
+    weir_pool_tell(p, WEIR_POOL_BAD, cell);
+    return b->bits != NULL ? WEIR_ECORRUPT : WEIR_EFREE;
+}
+
+static WEIR_APART int emptied(struct weir_pool *p, struct weir_pool_block *b, void *cell)
+{
+    if (b->more < -1) return undo(p, b, cell);
     relist(p, b);
     if (p->conf.auto_trim != 0) (void)weir_pool_trim_one(p);
     return WEIR_OK;
 }
 
-WEIR_POOL_TEMPLATE int put_one(struct weir_pool *p, void *cell, bool checked)
+/* A put left `more` below 0: usually the block was full. */
+static WEIR_APART int changed(struct weir_pool *p, struct weir_pool_block *b, void *cell)
 {
-    struct weir_pool_block *b = &p->own[1];
-    if (checked) {
-        uintptr_t i = weir_pool_number(p, b, cell);
-        if (i >= b->fresh || !flip(b, i, true)) return weir_pool_put_slow(p, cell);
-    }
-    memcpy(cell, &b->free, sizeof b->free);
-    b->free = cell;
-    p->room++;
+    if (b->where != WEIR_POOL_FULL || b->cells == 1 || p->conf.auto_trim != 0) return emptied(p, b, cell);
+    opened(p, b);
     return WEIR_OK;
 }
 
@@ -459,7 +386,7 @@ WEIR_POOL_TEMPLATE int put_far(struct weir_pool *p, void *cell, bool checked)
         b = weir_pool_at(p, b->chain);
         i = weir_pool_number(p, b, cell);
     }
-    if (checked && !flip(b, i, true)) return weir_pool_put_slow(p, cell);
+    if (checked && !weir_pool_flip(b, i, true)) return weir_pool_put_slow(p, cell);
     memcpy(cell, &b->free, sizeof b->free);
     b->free = cell;
     p->room++;
@@ -467,14 +394,6 @@ WEIR_POOL_TEMPLATE int put_far(struct weir_pool *p, void *cell, bool checked)
     return WEIR_OK;
 }
 
-int weir_pool_put_one0(struct weir_pool *p, void *cell)
-{
-    return put_one(p, cell, false);
-}
-int weir_pool_put_one1(struct weir_pool *p, void *cell)
-{
-    return put_one(p, cell, true);
-}
 int weir_pool_put_far0(struct weir_pool *p, void *cell)
 {
     return put_far(p, cell, false);

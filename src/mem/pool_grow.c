@@ -124,10 +124,10 @@ static int place(struct weir_pool *p, void *base, uint32_t cells, enum weir_pool
     b->more = -1;
     b->borrowed = (uint8_t)whose;
     if (weir_pool_single(p)) {
-        b->where = WEIR_POOL_NOW;
+        b->where = WEIR_POOL_BUSY;
         p->now = b;
     } else if (enter_directory(p, b)) {
-        weir_pool_append(p, whose == WEIR_POOL_CALLERS ? WEIR_POOL_PARTIAL : WEIR_POOL_EMPTY, b);
+        weir_pool_append(p, weir_pool_empties(b), b);
     } else {
         forget_entry(p, b);
         return WEIR_EMFILE;
@@ -199,6 +199,7 @@ static bool wants_long_way(const struct weir_pool_conf *c)
 
 static void set_ways(struct weir_pool *p)
 {
+    p->get_long = weir_pool_get_slow;
     bool one = weir_pool_single(p);
     if (wants_long_way(&p->conf)) {
         p->get = weir_pool_get_slow;
@@ -273,7 +274,7 @@ static void take_back(struct weir_pool *p, uint32_t n)
 {
     while (n-- > 0) {
         uintptr_t before = weir_lock_enter(&p->conf.lock);
-        unplace(p, weir_pool_at(p, p->list[WEIR_POOL_PARTIAL][1]));
+        unplace(p, weir_pool_at(p, p->list[WEIR_POOL_IDLE][1]));
         weir_lock_leave(&p->conf.lock, before);
     }
 }
@@ -380,8 +381,11 @@ static void set_aside(struct weir_pool *p)
     uintptr_t before = weir_lock_enter(&p->conf.lock);
     struct weir_pool_block *b = p->now;
     if (!weir_pool_single(p) && b != p->block && b->more < 0) {
-        weir_pool_append(p, b->borrowed == WEIR_POOL_CALLERS ? WEIR_POOL_PARTIAL : WEIR_POOL_EMPTY, b);
-        p->now = p->block;
+        weir_pool_next_now(p);
+        if (b->borrowed == WEIR_POOL_CALLERS)
+            weir_pool_prepend(p, WEIR_POOL_IDLE, b);
+        else
+            weir_pool_append(p, WEIR_POOL_EMPTY, b);
     }
     weir_lock_leave(&p->conf.lock, before);
 }
@@ -412,10 +416,12 @@ int weir_pool_clear(struct weir_pool *p)
         b->free = NULL;
         b->fresh = 0;
         b->more = -1;
-        if (!weir_pool_single(p))
-            weir_pool_append(p, b->borrowed == WEIR_POOL_CALLERS ? WEIR_POOL_PARTIAL : WEIR_POOL_EMPTY, b);
+        if (!weir_pool_single(p)) weir_pool_append(p, weir_pool_empties(b), b);
     }
-    if (!weir_pool_single(p)) p->now = p->block;
+    if (!weir_pool_single(p)) {
+        p->now = p->block;
+        p->block->next = p->block->prev = 0;
+    }
     weir_pool_count(p, p->total, 0);
     weir_lock_leave(&p->conf.lock, before);
     return (int)live;
@@ -430,7 +436,7 @@ int weir_pool_close(struct weir_pool *p)
     while (weir_pool_trim_one(p))
         continue;
     memset(p, 0, sizeof *p);
-    p->get = weir_pool_get_slow;
+    p->get = p->get_long = weir_pool_get_slow;
     p->put = weir_pool_put_slow;
     p->now = p->block = p->own;
     p->why = WEIR_WHY_STALE;

@@ -9,13 +9,13 @@
 #include "mem/lock.h"
 #include "weir/pool.h"
 
-/* On which list a block stands. PARTIAL and EMPTY are indices of weir_pool.list. */
+/* On which list a block stands. IDLE and EMPTY are indices of weir_pool.list. */
 enum weir_pool_where {
-    WEIR_POOL_PARTIAL = 0, /* a cell may be got, or none is in use and the block is the caller's */
-    WEIR_POOL_EMPTY = 1,   /* of the source, no cell in use: may go back */
-    WEIR_POOL_NOW = 2,     /* gets take from it: on no list */
-    WEIR_POOL_FULL = 3,    /* every cell in use: on no list */
-    WEIR_POOL_SPARE = 4    /* an entry without a block */
+    WEIR_POOL_IDLE = 0,  /* the caller's, no cell in use */
+    WEIR_POOL_EMPTY = 1, /* of the source, no cell in use: may go back */
+    WEIR_POOL_BUSY = 2,  /* a cell is free: `now`, or in the ring through block 0 and another cell in use */
+    WEIR_POOL_FULL = 3,  /* every cell in use: on no list */
+    WEIR_POOL_SPARE = 4  /* an entry without a block */
 };
 
 /* Whose memory a block is: weir_pool_block.borrowed. */
@@ -73,6 +73,13 @@ static inline bool weir_pool_in(const struct weir_pool *p, const struct weir_poo
     return addr - b->base < (uintptr_t)b->cells * p->stride;
 }
 
+/* The list of empty blocks on which this one belongs. */
+static inline enum weir_pool_where weir_pool_empties(const struct weir_pool_block *b)
+{
+    return b->borrowed == WEIR_POOL_CALLERS ? WEIR_POOL_IDLE : WEIR_POOL_EMPTY;
+}
+
+/* At the end of a list of empty blocks. */
 static inline void weir_pool_append(struct weir_pool *p, enum weir_pool_where list, struct weir_pool_block *b)
 {
     uint16_t ref = weir_pool_ref(p, b), tail = p->list[list][1];
@@ -84,6 +91,22 @@ static inline void weir_pool_append(struct weir_pool *p, enum weir_pool_where li
     else
         p->list[list][0] = ref;
     p->list[list][1] = ref;
+    if (list == WEIR_POOL_EMPTY) p->empty++;
+}
+
+/* At its beginning. */
+static inline void weir_pool_prepend(struct weir_pool *p, enum weir_pool_where list,
+                                     struct weir_pool_block *b)
+{
+    uint16_t ref = weir_pool_ref(p, b), head = p->list[list][0];
+    b->where = (uint8_t)list;
+    b->next = head;
+    b->prev = 0;
+    if (head != 0)
+        weir_pool_at(p, head)->prev = ref;
+    else
+        p->list[list][1] = ref;
+    p->list[list][0] = ref;
     if (list == WEIR_POOL_EMPTY) p->empty++;
 }
 
@@ -139,12 +162,48 @@ static inline uintptr_t weir_pool_number(const struct weir_pool *p, const struct
     return x >> p->rotate | x << ((0u - p->rotate) & (8u * (uint32_t)sizeof x - 1u));
 }
 
+static inline bool weir_pool_bit(const struct weir_pool_block *b, uintptr_t i)
+{
+    return b->bits[i / 32] >> (i & 31) & 1;
+}
+
+/* The bit of a cell changes. What it was; it was not `was`: nothing changes. Written for one comparison: the word
+ * grows iff the bit was 0. */
+WEIR_POOL_TEMPLATE bool weir_pool_flip(struct weir_pool_block *b, uintptr_t i, bool was)
+{
+    uint32_t before = b->bits[i / 32], after = before ^ (uint32_t)1 << ((uint32_t)i & 31);
+    if ((after < before) != was) return false;
+    b->bits[i / 32] = after;
+    return true;
+}
+
+/* ---- pool_one.c: within one block ---- */
+
+/* Room went below 0 with `more` gets. Whether the low-water mark was passed. */
+bool weir_pool_rise(struct weir_pool *, uint32_t more);
+
+/* Whether the block has a free cell; a list that was overwritten is made again, and BAD set in *events. */
+bool weir_pool_has_cell(struct weir_pool *, struct weir_pool_block *, unsigned *events);
+
+/* A cell of a block that has one, counted. LOW may come into *events. */
+void *weir_pool_pop(struct weir_pool *, struct weir_pool_block *, unsigned *events);
+
+/* The number of a cell in use of this block, or the error that weir_pool_put has for the address. */
+int weir_pool_judge(const struct weir_pool *, const struct weir_pool_block *, const void *cell,
+                    uint32_t *number);
+
+/* ---- pool.c ---- */
+
 /* The ways of get and put that pool.h does not name. */
+void *weir_pool_get_slow(struct weir_pool *);
 void *weir_pool_get_far0(struct weir_pool *);
 void *weir_pool_get_far1(struct weir_pool *);
 int weir_pool_put_far0(struct weir_pool *, void *cell);
 int weir_pool_put_far1(struct weir_pool *, void *cell);
 int weir_pool_put_slow(struct weir_pool *, void *cell);
+
+/* `now` is no more: the first block of the ring comes, or none is there. */
+void weir_pool_next_now(struct weir_pool *);
 
 /* The block and number of a cell in use, or the error that weir_pool_put has for it. */
 int weir_pool_locate(const struct weir_pool *, const void *cell, struct weir_pool_block **, uint32_t *number);
