@@ -106,6 +106,7 @@ struct weir_pool {
     uint32_t state; /* a mark while open */
     uint32_t stride, cells_per_block, span;
     uint32_t mark, low_mark, peak, total;
+    uint32_t busy; /* cells of blocks that are on no list of empty ones; where there are many */
     uint32_t blocks, grown, empty, auto_blocks, spare, fresh_blocks, longest;
     uint16_t list[2][2]; /* head and tail: empty blocks of the caller's, of the source's */
     uint8_t why;

@@ -382,6 +382,7 @@ static void set_aside(struct weir_pool *p)
     struct weir_pool_block *b = p->now;
     if (!weir_pool_single(p) && b != p->block && b->more < 0) {
         weir_pool_next_now(p);
+        p->busy -= b->cells;
         if (b->borrowed == WEIR_POOL_CALLERS)
             weir_pool_prepend(p, WEIR_POOL_IDLE, b);
         else
@@ -421,6 +422,7 @@ int weir_pool_clear(struct weir_pool *p)
     if (!weir_pool_single(p)) {
         p->now = p->block;
         p->block->next = p->block->prev = 0;
+        p->busy = 0;
     }
     weir_pool_count(p, p->total, 0);
     weir_lock_leave(&p->conf.lock, before);

@@ -149,7 +149,7 @@ int weir_pool_check(const struct weir_pool *p)
 {
     if (p->state != WEIR_POOL_OPEN_) return 0;
     uint32_t blocks = 0, listed[3] = {0, 0, 0};
-    uint64_t total = 0, used = 0;
+    uint64_t total = 0, used = 0, busy = 0;
     for (uint32_t n = 1; n <= p->fresh_blocks; n++) {
         const struct weir_pool_block *b = weir_pool_nth(p, n);
         if (b->cells == 0) continue;
@@ -158,11 +158,12 @@ int weir_pool_check(const struct weir_pool *p)
         blocks++;
         total += b->cells;
         used += weir_pool_used(p, b);
+        if (b->where == WEIR_POOL_BUSY || b->where == WEIR_POOL_FULL) busy += b->cells;
         if (b->where <= WEIR_POOL_BUSY) listed[b->where]++;
     }
     if (used != weir_pool_live(p)) return 1;
     if (blocks != p->blocks || total != p->total) return 2;
-    if (!weir_pool_single(p) && !lists_sound(p, listed)) return 4;
+    if (!weir_pool_single(p) && (busy != p->busy || !lists_sound(p, listed))) return 4;
     if (p->mark != weir_min_u32(p->peak, p->low_mark) || weir_pool_live(p) > p->peak) return 6;
     return 0;
 }

@@ -30,6 +30,7 @@ enum weir_pool_whose { WEIR_POOL_GROWN_BLOCK, WEIR_POOL_CALLERS, WEIR_POOL_AUTO 
 
 #define WEIR_POOL_REF_SHIFT 3 /* blocks are named by their distance from block 0 in units of 8 bytes */
 #define WEIR_POOL_FILL      0xdb
+#define WEIR_POOL_SLACK     3 /* blocks in use may have one cell in 2^3 free before gets fill them up */
 
 _Static_assert(sizeof(struct weir_pool_block) % (1u << WEIR_POOL_REF_SHIFT) == 0, "blocks lie on units");
 _Static_assert((WEIR_POOL_BLOCKS_MAX + 1) * sizeof(struct weir_pool_block) >> WEIR_POOL_REF_SHIFT <=
