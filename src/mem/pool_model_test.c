@@ -388,6 +388,53 @@ static void a_swing_below_the_reserve_never_calls_the_source(void **state)
     }
 }
 
+static bool touched(const uint8_t *block, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        if (block[i] != 0xee) return true;
+    return false;
+}
+
+/* Blocks of the caller's that were ever touched are those that the peak of live cells and an eighth fill, and one:
+ * a steady load of random replacement does not wander through the rest. */
+static void a_steady_load_touches_what_it_needs(void **state)
+{
+    (void)state;
+    struct weir_sim sim = test_seed("pool_model_test steady");
+    enum { STEADY_BLOCKS = 128, STEADY_CELLS = 16, STEADY_BYTES = STEADY_CELLS * 64 };
+    uint8_t *area = aligned_alloc(STEADY_BYTES, (size_t)STEADY_BLOCKS * STEADY_BYTES);
+    assert_non_null(area);
+    for (unsigned round = 0; round < 40; round++) {
+        struct weir_pool_conf c = {.cell_bytes = 64,
+                                   .cells_per_block = STEADY_CELLS,
+                                   .max_blocks = STEADY_BLOCKS,
+                                   .level = round % 3};
+        void *tables = malloc(weir_pool_bytes(&c, 0)), *cell[STEADY_BLOCKS * STEADY_CELLS] = {NULL};
+        struct weir_pool p;
+        memset(area, 0xee, (size_t)STEADY_BLOCKS * STEADY_BYTES);
+        assert_int_equal(weir_pool_open(&p, &c, tables, weir_pool_bytes(&c, 0)), 0);
+        assert_int_equal(weir_pool_add(&p, area, (size_t)STEADY_BLOCKS * STEADY_BYTES),
+                         STEADY_BLOCKS * STEADY_CELLS);
+        uint32_t live = 1 + test_below(&sim, STEADY_BLOCKS * STEADY_CELLS - 1), blocks = 0;
+        for (uint32_t i = 0; i < live; i++)
+            assert_non_null(memset(cell[i] = weir_pool_get(&p), 0, 64));
+        for (unsigned i = 0; i < 20000; i++) {
+            uint32_t k = test_below(&sim, live);
+            assert_int_equal(weir_pool_put(&p, cell[k]), 0);
+            assert_non_null(memset(cell[k] = weir_pool_get(&p), 0, 64));
+        }
+        for (uint32_t i = 0; i < STEADY_BLOCKS; i++)
+            blocks += touched(area + (size_t)i * STEADY_BYTES, STEADY_BYTES);
+        assert_true(blocks >= (live + STEADY_CELLS - 1) / STEADY_CELLS);
+        assert_true(blocks <= (live + live / 8 + STEADY_CELLS - 1) / STEADY_CELLS + 1);
+        assert_int_equal(weir_pool_check(&p), 0);
+        assert_int_equal(weir_pool_clear(&p), live);
+        assert_int_equal(weir_pool_close(&p), 0);
+        free(tables);
+    }
+    free(area);
+}
+
 /* The directory: blocks one behind the other never share a slot, whatever their number and place. */
 static void neighbours_share_no_slot(void **state)
 {
@@ -419,6 +466,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_use_matches_the_model),
         cmocka_unit_test(a_swing_below_the_reserve_never_calls_the_source),
+        cmocka_unit_test(a_steady_load_touches_what_it_needs),
         cmocka_unit_test(neighbours_share_no_slot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

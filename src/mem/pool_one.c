@@ -9,16 +9,6 @@
 
 /* ---- counts ---- */
 
-bool weir_pool_rise(struct weir_pool *p, uint32_t more)
-{
-    uint32_t live = weir_pool_live(p);
-    bool low = live > p->low_mark && live - more <= p->low_mark;
-    if (low) p->lows++;
-    if (live > p->peak) p->peak = live;
-    weir_pool_count(p, p->total, live);
-    return low;
-}
-
 void *weir_pool_marked(struct weir_pool *p, void *cell)
 {
     if (weir_pool_rise(p, 1)) weir_pool_tell(p, WEIR_POOL_LOW, cell);
@@ -27,16 +17,7 @@ void *weir_pool_marked(struct weir_pool *p, void *cell)
 
 /* ---- checks ---- */
 
-/* Whether the head of the free list is a free cell; empty, whether it should be. */
-static bool head_sound(const struct weir_pool *p, const struct weir_pool_block *b)
-{
-    if (b->free == NULL) return b->fresh == weir_pool_used(p, b);
-    uintptr_t i = weir_pool_number(p, b, b->free);
-    return i < b->fresh && !weir_pool_bit(b, i);
-}
-
-/* The free list again, from the bits: its links were overwritten by a user of a cell that was put back. */
-static void mend(struct weir_pool *p, struct weir_pool_block *b)
+WEIR_APART void weir_pool_mend(struct weir_pool *p, struct weir_pool_block *b)
 {
     p->corrupt++;
     b->free = NULL;
@@ -46,15 +27,6 @@ static void mend(struct weir_pool *p, struct weir_pool_block *b)
         memcpy(cell, &b->free, sizeof b->free);
         b->free = cell;
     }
-}
-
-bool weir_pool_has_cell(struct weir_pool *p, struct weir_pool_block *b, unsigned *events)
-{
-    if (b->bits != NULL && !head_sound(p, b)) {
-        *events |= WEIR_POOL_BAD;
-        mend(p, b);
-    }
-    return b->free != NULL || b->fresh < b->cells;
 }
 
 int weir_pool_judge(const struct weir_pool *p, const struct weir_pool_block *b, const void *cell,
@@ -71,25 +43,6 @@ int weir_pool_judge(const struct weir_pool *p, const struct weir_pool_block *b, 
 }
 
 /* ---- cells ---- */
-
-void *weir_pool_pop(struct weir_pool *p, struct weir_pool_block *b, unsigned *events)
-{
-    void *cell = b->free;
-    uintptr_t i = b->fresh;
-    if (cell == NULL) {
-        cell = (void *)(b->base + i * p->stride);
-        b->fresh++;
-    } else {
-        i = weir_pool_number(p, b, cell);
-        memcpy(&b->free, cell, sizeof b->free);
-    }
-    if (b->bits != NULL) b->bits[i / 32] |= (uint32_t)1 << (i & 31);
-    b->more++;
-    p->allocs++;
-    p->room--;
-    if (p->room < 0 && weir_pool_rise(p, 1)) *events |= WEIR_POOL_LOW;
-    return cell;
-}
 
 WEIR_APART void *weir_pool_get_end(struct weir_pool *p)
 {
@@ -111,8 +64,7 @@ WEIR_POOL_TEMPLATE void *get_one(struct weir_pool *p, bool checked)
     }
     memcpy(&b->free, cell, sizeof b->free);
     p->allocs++;
-    if (--p->room < 0) return weir_pool_marked(p, cell);
-    return cell;
+    return __builtin_expect(--p->room < 0, 0) ? weir_pool_marked(p, cell) : cell;
 }
 
 /* An address that is no start of a cell in use. */

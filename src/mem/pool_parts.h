@@ -23,7 +23,7 @@ enum weir_pool_whose { WEIR_POOL_GROWN_BLOCK, WEIR_POOL_CALLERS, WEIR_POOL_AUTO 
 
 /* One way for all kinds of pool where bytes of code count, one compiled for each where instructions do. */
 #ifdef __OPTIMIZE_SIZE__
-#define WEIR_POOL_TEMPLATE static
+#define WEIR_POOL_TEMPLATE static inline
 #else
 #define WEIR_POOL_TEMPLATE WEIR_TEMPLATE
 #endif
@@ -180,14 +180,8 @@ WEIR_POOL_TEMPLATE bool weir_pool_flip(struct weir_pool_block *b, uintptr_t i, b
 
 /* ---- pool_one.c: within one block ---- */
 
-/* Room went below 0 with `more` gets. Whether the low-water mark was passed. */
-bool weir_pool_rise(struct weir_pool *, uint32_t more);
-
-/* Whether the block has a free cell; a list that was overwritten is made again, and BAD set in *events. */
-bool weir_pool_has_cell(struct weir_pool *, struct weir_pool_block *, unsigned *events);
-
-/* A cell of a block that has one, counted. LOW may come into *events. */
-void *weir_pool_pop(struct weir_pool *, struct weir_pool_block *, unsigned *events);
+/* The free list again, from the bits: its links were overwritten by a user of a cell that was put back. */
+void weir_pool_mend(struct weir_pool *, struct weir_pool_block *);
 
 /* The number of a cell in use of this block, or the error that weir_pool_put has for the address. */
 int weir_pool_judge(const struct weir_pool *, const struct weir_pool_block *, const void *cell,
@@ -219,6 +213,55 @@ bool weir_pool_trim_one(struct weir_pool *);
 static inline void weir_pool_tell(struct weir_pool *p, enum weir_pool_event event, void *cell)
 {
     if ((p->conf.hook_events & event) != 0) p->conf.hook(p->conf.hook_ctx, p, event, cell);
+}
+
+/* Room went below 0 with `more` gets. Whether the low-water mark was passed. */
+WEIR_POOL_TEMPLATE bool weir_pool_rise(struct weir_pool *p, uint32_t more)
+{
+    uint32_t live = weir_pool_live(p);
+    bool low = live > p->low_mark && live - more <= p->low_mark;
+    if (low) p->lows++;
+    if (live > p->peak) p->peak = live;
+    weir_pool_count(p, p->total, live);
+    return low;
+}
+
+/* Whether the head of the free list is a free cell; empty, whether it should be. */
+WEIR_POOL_TEMPLATE bool weir_pool_head_sound(const struct weir_pool *p, const struct weir_pool_block *b)
+{
+    if (b->free == NULL) return b->fresh == weir_pool_used(p, b);
+    uintptr_t i = weir_pool_number(p, b, b->free);
+    return i < b->fresh && !weir_pool_bit(b, i);
+}
+
+/* Whether the block has a free cell; a list that was overwritten is made again, and BAD set in *events. */
+WEIR_POOL_TEMPLATE bool weir_pool_has_cell(struct weir_pool *p, struct weir_pool_block *b, unsigned *events)
+{
+    if (b->bits != NULL && !weir_pool_head_sound(p, b)) {
+        *events |= WEIR_POOL_BAD;
+        weir_pool_mend(p, b);
+    }
+    return b->free != NULL || b->fresh < b->cells;
+}
+
+/* A cell of a block that has one, counted. LOW may come into *events. */
+WEIR_POOL_TEMPLATE void *weir_pool_pop(struct weir_pool *p, struct weir_pool_block *b, unsigned *events)
+{
+    void *cell = b->free;
+    uintptr_t i = b->fresh;
+    if (cell == NULL) {
+        cell = (void *)(b->base + i * p->stride);
+        b->fresh++;
+    } else {
+        i = weir_pool_number(p, b, cell);
+        memcpy(&b->free, cell, sizeof b->free);
+    }
+    if (b->bits != NULL) b->bits[i / 32] |= (uint32_t)1 << (i & 31);
+    b->more++;
+    p->allocs++;
+    p->room--;
+    if (p->room < 0 && weir_pool_rise(p, 1)) *events |= WEIR_POOL_LOW;
+    return cell;
 }
 
 #endif

@@ -332,6 +332,34 @@ static void a_larger_class_serves_at_the_end(void **state)
     assert_int_equal(weir_small_check(&s), 0);
 }
 
+/* Each class may keep one empty run; a full arena takes them all for one class, the lowest class's first, and what is
+ * left to the others is told by one bit each. */
+static void kept_runs_serve_another_class_in_the_end(void **state)
+{
+    (void)state;
+    struct weir_small s;
+    assert_int_equal(weir_small_open(&s, NULL, arena, ARENA), 0);
+    uint32_t classes = s.classes < s.runs ? s.classes : s.runs;
+    for (uint32_t n = 0; n < classes; n++) {
+        void *object = weir_small_alloc(&s, s.cls[n].stride);
+        assert_non_null(object);
+        assert_int_equal(weir_small_free(&s, object), s.cls[n].stride);
+    }
+    assert_int_equal(__builtin_popcountll(s.keeping), classes);
+    assert_int_equal(s.able, 0);
+    assert_int_equal(s.joins, 0);
+    uint32_t got = 0;
+    while (weir_small_alloc(&s, 512) != NULL) {
+        got++;
+        assert_int_equal(weir_small_check(&s), 0);
+    }
+    assert_int_equal(got, s.runs * (s.run_bytes / 512));
+    assert_int_equal(s.keeping, 0);
+    assert_int_equal(s.able, 0);
+    assert_null(weir_small_alloc(&s, 1)); /* no class has one */
+    assert_int_equal(weir_small_why(&s), WEIR_WHY_FULL);
+}
+
 /* A load that swings by one object around a full run cuts no run each time. */
 static void a_swing_cuts_no_runs(void **state)
 {
@@ -460,6 +488,7 @@ int main(void)
         cmocka_unit_test(what_an_object_costs),
         cmocka_unit_test(empty_runs_serve_any_class),
         cmocka_unit_test(a_larger_class_serves_at_the_end),
+        cmocka_unit_test(kept_runs_serve_another_class_in_the_end),
         cmocka_unit_test(a_swing_cuts_no_runs),
         cmocka_unit_test(links_that_were_overwritten_are_made_again),
         cmocka_unit_test(a_count_that_disagrees_is_told),
