@@ -160,8 +160,12 @@ _Static_assert(sizeof(struct weir_conn) <= 376,
 
 /* Where the ladder's work stands (ladder.c). */
 struct weir_ladder {
-    uint32_t at, left;  /* the next cell that the sweep visits, and how many are left of its round */
-    uint32_t round_ms;  /* when the round began */
+    uint32_t at, left; /* the next cell that the sweep visits, and how many are left of its round */
+    uint32_t round_ms; /* when the round began */
+    uint32_t again_ms; /* with left = 0: when it may be repeated */
+    uint32_t
+        let_go;    /* counts releases and reads that nothing else counts and that may leave slices to move */
+    uint64_t seen; /* what had happened until the round began, ladder.c's happened() */
     uint32_t last_ms;   /* since when the last rung is held, or since the last reset for it */
     uint16_t share;     /* of windows when the round began */
     uint8_t rung, told; /* when the last pass looked; as the application was told */

@@ -21,7 +21,6 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "pkt/slice.h"
 #include "weir/err.h"
 
 void weir_sendq_init(struct weir_sendq *q, uint32_t seq, uint16_t max)
@@ -180,9 +179,9 @@ unsigned weir_sendq_ack_some(struct weir_sendq *q, struct weir_pktmem *m, uint32
     return went;
 }
 
-void weir_sendq_compact(struct weir_sendq *q, struct weir_pktmem *m, uint32_t max_bytes)
+void weir_sendq_compact(struct weir_sendq *q, struct weir_pktmem *m, struct weir_slicing *may)
 {
-    struct weir_sliced done = weir_slice_queue(m, q->first, WEIR_OWNER_SENDQ, max_bytes);
+    struct weir_sliced done = weir_slice_queue(m, q->first, q->last, WEIR_OWNER_SENDQ, may);
     q->last = done.last;
     q->n = (uint16_t)(q->n - done.joined);
     if (done.joined > 0) q->cur = 0; /* it may be one of those that went */

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "pkt/pbuf.h"
+#include "pkt/slice.h"
 
 struct weir_sendq {
     uint32_t first, last; /* descriptor numbers, 0: empty */
@@ -104,8 +105,9 @@ static inline unsigned weir_sendq_ack(struct weir_sendq *q, struct weir_pktmem *
     return 1;
 }
 
-/* Memory is short: small slices leave the large segments that they pin (slice.h), about max_bytes. */
-void weir_sendq_compact(struct weir_sendq *, struct weir_pktmem *, uint32_t max_bytes);
+/* Memory is short: small slices leave the large segments that they pin (slice.h), within a
+ * budget. */
+void weir_sendq_compact(struct weir_sendq *, struct weir_pktmem *, struct weir_slicing *);
 
 /* Drops everything; una and end stay as they are, equal to `end`. */
 void weir_sendq_clear(struct weir_sendq *, struct weir_pktmem *);

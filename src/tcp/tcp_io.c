@@ -4,8 +4,9 @@
 
 #include "base/bits.h"
 
-/* Bytes copied out of large segments before a read lends, while memory is short. */
-#define LEND_COPY_MAX 16384u
+/* Bytes copied out of large segments before a read lends, while memory is short, and descriptors looked at. */
+#define LEND_COPY_MAX  16384u
+#define LEND_PBUFS_MAX 64u
 
 /* 0 and *head for bytes to send by reference; 1 for memory that is not ours, to be copied; else an error. */
 static int where(const struct weir_tcp *t, const void *data, size_t len, struct weir_zhead **head)
@@ -122,12 +123,20 @@ void weir_tcp_maybe_update(struct weir_tcp *t, struct weir_conn *c)
     weir_conn_dirty(t, c);
 }
 
+/* Memory is short: what is lent stays where it is, so that it leaves large segments first. */
+static WEIR_APART void lend_few(struct weir_tcp *t, struct weir_conn *c)
+{
+    struct weir_slicing may = {.bytes = LEND_COPY_MAX, .pbufs = LEND_PBUFS_MAX};
+    weir_recvq_compact(&c->rq, &t->mem, &may);
+    t->ladder.let_go++;
+}
+
 /* Apart: half of all reads find nothing. */
 static WEIR_APART int lend(struct weir_tcp *t, struct weir_conn *c, struct weir_iov *iov, int n)
 {
     uint32_t may = t->conf->app_hold_bytes > t->lent ? t->conf->app_hold_bytes - t->lent : 0;
     uint32_t bytes = 0;
-    if (t->mem.press.rung >= WEIR_RUNG_COPY) weir_recvq_compact(&c->rq, &t->mem, LEND_COPY_MAX);
+    if (t->mem.press.rung >= WEIR_RUNG_COPY) lend_few(t, c);
     unsigned k = 1;
     if (t->full_path || !weir_recvq_lend_only(&c->rq, &t->mem, c->id, iov, may, &bytes))
         k = may ? weir_recvq_lend(&c->rq, &t->mem, c->id, iov, (unsigned)n, may, &bytes) : 0;
