@@ -164,8 +164,10 @@ int weir_start(struct weir **, const struct weir_config *, const struct weir_are
 int weir_stop(struct weir *);
 
 /* Opens the device and gives it an address. The device must outlive the instance. 0, or WEIR_EINVAL,
- * WEIR_EBUSY (no free place for an interface: config.ifaces), WEIR_EADDRINUSE, or what the device's open
- * returned. */
+ * WEIR_EBUSY (no free place for an interface: config.ifaces), WEIR_EADDRINUSE, WEIR_ENOTSUP (its capabilities
+ * are too small), WEIR_ENOMEM (the zbufs that it posts can't be had, or leave too few to receive, to copy and to
+ * write with: at least four, and what strict windows promise), or what the device's open or plat->watch returned.
+ * After an error all is as it was. */
 int weir_attach(struct weir *, struct weir_netdev *, const struct weir_ifaddr *);
 
 /* Makes progress: receives, runs timers, sends, and fills up to n events. With nothing to tell it sleeps at
