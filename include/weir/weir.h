@@ -211,7 +211,8 @@ int weir_accept(struct weir *, weir_id listener, weir_id *id, struct weir_addr *
  * zbuf that the application holds is sent by reference, and the bytes must stay as they are until
  * acknowledged (weir_zbusy; freeing is fine); any other memory is copied. Returns how many bytes were taken
  * (> 0), less than len when the queue has no more room, or
- *     WEIR_EAGAIN     nothing could be taken, the queue is full: WEIR_EV_WRITE follows
+ *     WEIR_EAGAIN     nothing could be taken, the queue is full, or as large as its share of the memory that is left:
+ *                     WEIR_EV_WRITE follows
  *     WEIR_ENOMEM     nothing could be taken, descriptors or zbufs are short: WEIR_EV_WRITE follows
  *     WEIR_EINVAL     len is 0 or above PTRDIFF_MAX
  *     WEIR_ERANGE     the bytes run past the end of their zbuf

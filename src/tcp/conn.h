@@ -116,6 +116,7 @@ struct weir_conn {
     uint8_t keep_probes;
     uint8_t probes;   /* zero-window probes sent since the window closed */
     uint8_t syn_opts; /* what the peer's SYN offered, enum weir_tcpopt */
+    uint8_t fair;     /* what a write was refused for, fair.c's; 0: nothing */
     uint32_t progress,
         progress_ms;  /* acknowledged and read bytes when the ladder last saw them change, and when */
     uint32_t limited; /* of what is out, sent by limited transmit since an acknowledgement was new */

@@ -68,6 +68,9 @@ static inline ptrdiff_t weir_sendq_ref(struct weir_sendq *q, struct weir_pktmem 
     return weir_sendq_ref_in(q, m, weir_zpool_head(m->z, addr), addr, n);
 }
 
+/* Whether bytes at this address of a live zbuf continue the last descriptor: then they need no other one. */
+bool weir_sendq_continues(const struct weir_sendq *, const struct weir_pktmem *, const uint8_t *addr);
+
 /* Queues up to n > 0 bytes from ordinary memory by copying. Returns how many (> 0), or WEIR_ENOMEM,
  * WEIR_EAGAIN when not one could be, WEIR_EPIPE (closed). Cost: the bytes, and one take for each segment that
  * they fill. */

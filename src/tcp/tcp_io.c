@@ -1,8 +1,8 @@
 /* tcp_io.c: writing and reading: where the application's bytes live decides whether they are copied (mission
  * rows M2 and M3), and received bytes are lent (M4). */
-#include "tcp/tcp.h"
-
 #include "base/bits.h"
+#include "tcp/fair.h"
+#include "tcp/tcp.h"
 
 /* Bytes copied out of large segments before a read lends, while memory is short, and descriptors looked at. */
 #define LEND_COPY_MAX  16384u
@@ -81,20 +81,22 @@ ptrdiff_t weir_tcp_write(struct weir_tcp *t, weir_id id, const void *data, size_
     uint32_t queued = c->sq.end - c->sq.una;
     uint32_t room = c->sndbuf > queued ? c->sndbuf - queued : 0;
     uint32_t n = len > room ? room : (uint32_t)len;
-    bool lent = !foreign && head->lent_id != 0;
+    bool copies = foreign != 0;
+    if (n && (c->sq.n != 0 || n > WEIR_FAIR_LEAST)) n = weir_fair_send(t, c, head, data, n, &copies);
+    bool lent = !copies && head->lent_id != 0;
     ptrdiff_t took = WEIR_EAGAIN;
     if (n && lent && !may_pass(t, head))
         took = WEIR_ENOMEM;
     else if (n)
-        took = foreign ? weir_sendq_copy(&c->sq, &t->mem, &t->warm, data, n)
-                       : weir_sendq_ref_in(&c->sq, &t->mem, head, (uint8_t *)(uintptr_t)data, n);
+        took = copies ? weir_sendq_copy(&c->sq, &t->mem, &t->warm, data, n)
+                      : weir_sendq_ref_in(&c->sq, &t->mem, head, (uint8_t *)(uintptr_t)data, n);
     if (took < (ptrdiff_t)len)
-        wait_to_write(t, c, took == WEIR_ENOMEM || (took > 0 && (size_t)took < n), foreign, lent);
+        wait_to_write(t, c, took == WEIR_ENOMEM || (took > 0 && (size_t)took < n), copies, lent);
     if (took <= 0) return took;
     if (lent) note_passed(t, head);
     c->flags |= WEIR_C_SENT_DUE;
-    *(foreign ? &c->tx_bytes_copied : &c->tx_bytes_ref) += (uint64_t)took;
-    *(foreign ? &t->stats->tx_bytes_copied : &t->stats->tx_bytes_ref) += (uint64_t)took;
+    *(copies ? &c->tx_bytes_copied : &c->tx_bytes_ref) += (uint64_t)took;
+    *(copies ? &t->stats->tx_bytes_copied : &t->stats->tx_bytes_ref) += (uint64_t)took;
     weir_conn_dirty(t, c);
     return took;
 }
