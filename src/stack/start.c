@@ -154,6 +154,7 @@ static bool post_first(struct weir *w, struct weir_ifc *ifc)
         before[c] = w->z.cls[c].free;
     if (!weir_rx_fill(w, ifc)) return false;
     weir_press_asked(&w->tcp.mem.press, &w->z, before);
+    w->tcp.mem.strict.posts = w->z.posted;
     set_floors(w);
     return weir_press_relevel(&w->tcp.mem.press, &w->z) && weir_strict_ok(&w->tcp.mem.strict, &w->z, 0);
 }
@@ -183,6 +184,7 @@ int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifadd
                         w->conf.neighbours, w->mem[i].neigh_bucket, w->mem[i].neigh_wait, w->conf.neigh_queue,
                         ifc->mac, ifc->addr, ifc->mask);
     struct weir_press before = w->tcp.mem.press;
+    uint32_t posts = w->tcp.mem.strict.posts;
     int handle = dev->ops->wait_handle(dev);
     if (!caps_ok(&dev->caps))
         r = WEIR_ENOTSUP;
@@ -193,6 +195,7 @@ int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifadd
     if (r < 0) {
         detach(w, ifc);
         w->tcp.mem.press = before;
+        w->tcp.mem.strict.posts = posts;
         set_floors(w);
         return r;
     }

@@ -9,11 +9,13 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "tcp/fair.h"
 
 #define STALLED 15u
-#define SETTLE  (SECOND_US / 5)
-#define LONGER  SECOND_US /* where both kinds share what is left, and it takes a while until it is settled */
-#define MEASURE (SECOND_US / 10)
+#define SETTLE  (SECOND_US / 10)
+#define LONGER                                                                                               \
+    (SECOND_US / 2) /* where both kinds share what is left, and it takes a while until it is settled */
+#define MEASURE (SECOND_US / 20)
 #define ENDLESS (1ull << 40)
 #define LEAST   50u /* per cent */
 
@@ -90,6 +92,19 @@ static void run(unsigned stalled, unsigned who, bool to_us, uint64_t us)
     } while (simnet_step(net, until));
 }
 
+static void end_all(unsigned links)
+{
+    for (unsigned i = 0; i < links; i++) {
+        (void)weir_close(near[i].w, near[i].id, WEIR_CLOSE_ABORT);
+        (void)weir_close(far[i].w, far[i].id, WEIR_CLOSE_ABORT);
+        simend_leave(&near[i]);
+        simend_leave(&far[i]);
+    }
+    simnet_run(net, SECOND_US);
+    simnet_empty(net);
+    simnet_close(net, NULL);
+}
+
 /* Bytes that the one that moves brings over in MEASURE, beside so many that do not. late: it begins when they stand
  * still already. */
 static uint64_t goodput(const struct way *way, unsigned stalled, unsigned who, bool to_us, bool late)
@@ -112,15 +127,7 @@ static uint64_t goodput(const struct way *way, unsigned stalled, unsigned who, b
     uint64_t moved = to->in.done - before;
     assert_int_equal(weir_stack_check(net->w[1]), 0);
     assert_int_equal(simnet_stats(net, 1).ladder_resets, 0);
-    for (unsigned i = 0; i <= stalled; i++) {
-        (void)weir_close(near[i].w, near[i].id, WEIR_CLOSE_ABORT);
-        (void)weir_close(far[i].w, far[i].id, WEIR_CLOSE_ABORT);
-        simend_leave(&near[i]);
-        simend_leave(&far[i]);
-    }
-    simnet_run(net, SECOND_US);
-    simnet_empty(net);
-    simnet_close(net, NULL);
+    end_all(stalled + 1);
     return moved;
 }
 
@@ -165,9 +172,93 @@ static void neither_reads(void **state)
     beside(BOTH);
 }
 
+/* ---- the rule by itself ---- */
+
+static uint32_t left_to_copy(void)
+{
+    const struct weir_zpool_class *c = &net->w[1]->z.cls[net->w[1]->z.classes - 1];
+    return c->free - c->floor[WEIR_TAKE_COPY];
+}
+
+/* One after the other they take what they can get, the first ones most: still each leaves its share. */
+static void in_whatever_order_a_share_is_left(void **state)
+{
+    (void)state;
+    open_net();
+    join(0, &ways[0]);
+    uint32_t seg = net->w[1]->z.cls[2].bytes, all = left_to_copy() * seg;
+    for (unsigned i = 0; i < STALLED; i++) {
+        if (i > 0) join(i, &ways[0]);
+        assert_int_equal(weir_set(near[i].w, near[i].id, WEIR_OPT_SNDBUF, 1 << 20), 0);
+        for (unsigned round = 0; round < 20; round++) { /* until the peer's window is shut, too */
+            static const uint8_t bytes[8000];
+            while (weir_write(near[i].w, near[i].id, bytes, sizeof bytes) > 0) {
+            }
+            simnet_run(net, SETTLE / 10);
+        }
+        assert_in_range(simend_info(&near[i]).snd_wnd, 0, 4095);
+        uint64_t left = (uint64_t)left_to_copy() * seg;
+        assert_true(left + (i + 1) * seg >= all / (i + 2)); /* the ends of a queue pin whole segments */
+    }
+    static const uint8_t bytes[WEIR_FAIR_LEAST];
+    join(STALLED, &ways[0]);
+    assert_int_equal(weir_write(near[STALLED].w, near[STALLED].id, bytes, sizeof bytes), sizeof bytes);
+    end_all(STALLED + 1);
+}
+
+/* A corked queue gets no acknowledgement that would ask again: nothing of it is refused before it fills a segment. */
+static void a_cork_is_not_waited_for(void **state)
+{
+    static const uint8_t word[100];
+    (void)state;
+    open_net();
+    for (unsigned i = 0; i <= STALLED; i++)
+        join(i, &ways[1]);
+    uint64_t until = net->sim.now_us + SETTLE;
+    do
+        pump(STALLED, PEERS_READ_NOTHING);
+    while (simnet_step(net, until));
+    assert_int_equal(weir_set(near[0].w, near[0].id, WEIR_OPT_CORK, 1), 0);
+    for (unsigned k = 0; k < 14; k++) {
+        uint8_t *z = weir_zalloc(net->w[1], 16000);
+        if (z == NULL) break;
+        memcpy(z, word, sizeof word);
+        assert_int_equal(weir_write(near[0].w, near[0].id, z, sizeof word), sizeof word);
+        assert_int_equal(weir_zfree(net->w[1], z), 0);
+    }
+    assert_true(simend_info(&near[0]).queued_bytes >= 8 * sizeof word);
+    assert_int_equal(weir_set(near[0].w, near[0].id, WEIR_OPT_CORK, 0), 0);
+    simnet_run(net, SECOND_US);
+    assert_int_equal(simend_info(&near[0]).queued_bytes, 0);
+    end_all(STALLED + 1);
+}
+
+/* An application that has taken all zbufs that it may from the beginning can fill its peer's window with them. */
+static void who_holds_them_already_may_write_them(void **state)
+{
+    (void)state;
+    uint8_t *z[128];
+    unsigned n = 0, wrote = 0;
+    open_net();
+    join(0, &ways[1]);
+    while (n < 128 && (z[n] = weir_zalloc(net->w[1], 16000)) != NULL)
+        n++;
+    assert_true(n > 64 && n < 128);
+    for (unsigned k = 0; k < 4; k++)
+        wrote += weir_write(near[0].w, near[0].id, z[k], 16000) == 16000;
+    assert_int_equal(wrote, 4);
+    simnet_run(net, SECOND_US);
+    for (unsigned k = 0; k < n; k++)
+        assert_int_equal(weir_zfree(net->w[1], z[k]), 0);
+    end_all(1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(in_whatever_order_a_share_is_left),
+        cmocka_unit_test(a_cork_is_not_waited_for),
+        cmocka_unit_test(who_holds_them_already_may_write_them),
         cmocka_unit_test(peers_that_read_nothing),
         cmocka_unit_test(we_read_nothing),
         cmocka_unit_test(neither_reads),

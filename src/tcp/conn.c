@@ -62,6 +62,7 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     weir_cells_init(&t->mem.txrecs, t->mem.txrecs.base, conf->txrecs, sizeof(struct weir_txrec));
     t->mem.txlists = t->n_conn = conf->conns;
     weir_press_init(&t->mem.press, &t->mem.pbufs);
+    ip->strict = &t->mem.strict;
     t->mem.strict.limit_bytes = (uint64_t)conf->conns * weir_tcp_seg_limit(t, conf->rcvbuf_bytes);
     t->n_lis = conf->listeners;
     t->n_tw = conf->timewait;

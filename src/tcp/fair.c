@@ -12,7 +12,8 @@
  *
  *     left >= all / (n + 1)
  *
- * and the next one that comes has as much as each of them. A queue that drains is soon below the threshold again
+ * (less what the two ends of a copied queue leave of their segments) and the next one that comes has as much as each of
+ * them. A queue that drains is soon below the threshold again
  * and goes on with its share. While there is plenty nothing of this is felt: left / n is more than the buffer.
  *
  * What the peer's window takes at once does not stay: as far as it goes a queue may be four times its share, so that
