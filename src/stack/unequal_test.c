@@ -189,16 +189,16 @@ static void in_whatever_order_a_share_is_left(void **state)
     uint32_t seg = net->w[1]->z.cls[2].bytes, all = left_to_copy() * seg;
     for (unsigned i = 0; i < STALLED; i++) {
         if (i > 0) join(i, &ways[0]);
-        assert_int_equal(weir_set(near[i].w, near[i].id, WEIR_OPT_SNDBUF, 1 << 20), 0);
-        for (unsigned round = 0; round < 20; round++) { /* until the peer's window is shut, too */
+        assert_int_equal(weir_set(near[i].w, near[i].id, WEIR_OPT_SNDBUF, 256 * 1024), 0);
+        for (unsigned round = 0; round < 200; round++) { /* until the peer's window is shut, too */
             static const uint8_t bytes[8000];
             while (weir_write(near[i].w, near[i].id, bytes, sizeof bytes) > 0) {
             }
-            simnet_run(net, SETTLE / 10);
+            simnet_run(net, SETTLE / 50);
         }
         assert_in_range(simend_info(&near[i]).snd_wnd, 0, 4095);
         uint64_t left = (uint64_t)left_to_copy() * seg;
-        assert_true(left + (i + 1) * seg >= all / (i + 2)); /* the ends of a queue pin whole segments */
+        assert_true(left >= all / (i + 2));
     }
     static const uint8_t bytes[WEIR_FAIR_LEAST];
     join(STALLED, &ways[0]);

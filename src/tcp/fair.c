@@ -12,22 +12,22 @@
  *
  *     left >= all / (n + 1)
  *
- * (less what the two ends of a copied queue leave of their segments) and the next one that comes has as much as each of
- * them. A queue that drains is soon below the threshold again
+ * and the next one that comes has as much as each of them. A queue that drains is soon below the threshold again
  * and goes on with its share. While there is plenty nothing of this is felt: left / n is more than the buffer.
  *
  * What the peer's window takes at once does not stay: as far as it goes a queue may be four times its share, so that
  * bulk has its window full while much is left. A peer that opens its window and acknowledges nothing is given up by
  * retransmission; one that shuts it has taken what was in it.
  *
- * To send. n is the queues that hold descriptors. Copied bytes are packed, so they pin what they are; what is left
- * are the segments above the floor of copies that are large enough. Bytes by reference pin their zbufs: as if all
- * descriptors of the queue pinned such a zbuf as the one that is written now, which is exact for who writes from
- * one size. On the ladder's rungs a slice of less than half a zbuf is copied instead of refused, as slice.h does with those
- * that are queued already; not what was lent, which may wait where it is. Left are those above the application's floor and, since they are in its hands and need not be taken any
- * more, those that it holds: live, not posted, and beyond those that descriptors can account for. Who is refused is
- * told WEIR_EAGAIN, as if the send buffer were full; it has bytes out, and their acknowledgement asks again. So it is
- * never asked of an empty queue, nor of one that a cork keeps back.
+ * To send. n is the queues that hold descriptors. Copied bytes are packed, so they pin what they are, and half a
+ * segment for the ends of the queue; what is left are the segments above the floor of copies that are large enough.
+ * Bytes by reference pin their zbufs: as if all descriptors of the queue pinned such a zbuf as the one that is written
+ * now, which is exact for who writes from one size. On the ladder's rungs a slice of less than half a zbuf is copied
+ * instead of refused, as slice.h does with those that are queued already; not what was lent, which may wait where it
+ * is. Left are those above the application's floor and, since they are in its hands and need not be taken any more,
+ * those that it holds: live, not posted, and beyond those that descriptors can account for. Who is refused is told
+ * WEIR_EAGAIN, as if the send buffer were full; it has bytes out, and their acknowledgement asks again. So it is never
+ * asked of an empty queue, nor of one that a cork keeps back.
  *
  * To receive. The ladder's WINDOWS and what is below it (window.c): a window is told as far as the share leaves
  * room. n is all connections, since nobody counts those that have unread bytes; twice the share, since few have.
@@ -91,7 +91,8 @@ static uint32_t copy_limit(const struct weir_tcp *t, const struct weir_conn *c)
 {
     unsigned cls = weir_zpool_class_for(t->mem.z, t->warm.zbuf_bytes);
     uint32_t each = share(t, c, left_for(t->mem.z, cls, WEIR_TAKE_COPY));
-    return weir_max_u32(weir_max_u32(each, WEIR_FAIR_LEAST), weir_min_u32(goes(each), c->snd_wnd));
+    uint32_t ends = weir_min_u32(each, t->warm.zbuf_bytes / 2); /* pinned beyond its bytes */
+    return weir_max_u32(weir_max_u32(each - ends, WEIR_FAIR_LEAST), weir_min_u32(goes(each), c->snd_wnd));
 }
 
 /* Whether one more zbuf of this class may be pinned, for n more bytes. */
