@@ -14,6 +14,7 @@
 #include "link/neigh.h"
 #include "mem/zpool.h"
 #include "netdev/txq.h"
+#include "pkt/strict.h"
 #include "weir/config.h"
 #include "wire/eth.h"
 #include "wire/icmphdr.h"
@@ -47,10 +48,11 @@ struct weir_ip {
     uint32_t n_ifc;
     struct weir_zpool *z;
     struct weir_stats *stats;
-    uint32_t errors_per_s; /* ICMP errors and resets to nobody's segments */
-    uint32_t error_tokens; /* errors_per_s at the start */
-    uint32_t error_ms;     /* when tokens were last added */
-    uint32_t now_ms;       /* set by the stack before each burst */
+    const struct weir_strict *strict; /* what is set aside for received data; NULL: nothing */
+    uint32_t errors_per_s;            /* ICMP errors and resets to nobody's segments */
+    uint32_t error_tokens;            /* errors_per_s at the start */
+    uint32_t error_ms;                /* when tokens were last added */
+    uint32_t now_ms;                  /* set by the stack before each burst */
 };
 
 /* A packet on its way in. The transport header is contiguous in the first piece as far as the frame's headers

@@ -58,6 +58,10 @@ void weir_press_init(struct weir_press *, const struct weir_cells *pbufs);
  * Those classes are watched from now on. */
 void weir_press_asked(struct weir_press *, const struct weir_zpool *, const uint32_t free_before[]);
 
+/* After weir_press_asked, or when floors have changed: the levels of each class. false: even with all free that
+ * devices leave a rung would be trodden, for ever. */
+bool weir_press_relevel(struct weir_press *, const struct weir_zpool *);
+
 /* Looks again. true iff the rung has changed. Cost: the classes that devices ask for, and a few comparisons
  * while memory is not short. */
 bool weir_press_look(struct weir_press *, const struct weir_zpool *, const struct weir_cells *pbufs);

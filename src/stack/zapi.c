@@ -91,6 +91,8 @@ static int release(struct weir *w, struct weir_zhead *h, uint32_t n)
     if (r == 1 && id) {
         if (bytes & WEIR_LENT_PASSED) w->tcp.mem.strict.passed_bytes -= seg_bytes;
         weir_tcp_returned(&w->tcp, id, bytes & ~WEIR_LENT_PASSED, seg_bytes);
+    } else {
+        w->tcp.ladder.let_go++; /* a send queue may have it alone now */
     }
     return r < 0 ? r : 0;
 }

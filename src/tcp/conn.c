@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "tcp/fair.h"
 #include "tcp/tcp.h"
 
 void weir_tcp_carve(struct weir_tcp *t, struct weir_carve *cv, const struct weir_config *conf)
@@ -61,6 +62,7 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     weir_cells_init(&t->mem.txrecs, t->mem.txrecs.base, conf->txrecs, sizeof(struct weir_txrec));
     t->mem.txlists = t->n_conn = conf->conns;
     weir_press_init(&t->mem.press, &t->mem.pbufs);
+    ip->strict = &t->mem.strict;
     t->mem.strict.limit_bytes = (uint64_t)conf->conns * weir_tcp_seg_limit(t, conf->rcvbuf_bytes);
     t->n_lis = conf->listeners;
     t->n_tw = conf->timewait;
@@ -209,24 +211,24 @@ struct weir_listener *weir_listener_lookup(const struct weir_tcp *t, uint32_t la
 
 /* Room enough that a woken writer makes a worthwhile write: a quarter of the buffer, a quarter of the
  * descriptors. */
-static bool room_to_write(const struct weir_conn *c)
+static bool room_to_write(const struct weir_tcp *t, const struct weir_conn *c)
 {
     if (c->state != WEIR_TCP_ESTABLISHED && c->state != WEIR_TCP_CLOSE_WAIT) return false;
     if (c->sq.closed) return false;
     uint32_t used = c->sq.end - c->sq.una;
     if (used > c->sndbuf - c->sndbuf / 4) return false;
-    return c->sq.n <= c->sq.max - c->sq.max / 4;
+    return c->sq.n <= c->sq.max - c->sq.max / 4 && (c->fair == 0 || weir_fair_again(t, c));
 }
 
 bool weir_conn_can_write(const struct weir_tcp *t, const struct weir_conn *c)
 {
-    return room_to_write(c) && weir_sendq_room(&c->sq, &t->mem);
+    return room_to_write(t, c) && weir_sendq_room(&c->sq, &t->mem);
 }
 
 void weir_conn_writable(struct weir_tcp *t, struct weir_conn *c)
 {
     bool waits = (c->flags & WEIR_C_MEMWAIT) && c->sq.n > 0; /* an empty queue is owed a descriptor */
-    if (!(c->flags & WEIR_C_ARM_WRITE) || waits || !room_to_write(c)) return;
+    if (!(c->flags & WEIR_C_ARM_WRITE) || waits || !room_to_write(t, c)) return;
     if (!weir_sendq_room(&c->sq, &t->mem)) {
         weir_conn_memwait(t, c, false); /* no acknowledgement may come that asks again */
         return;

@@ -116,6 +116,7 @@ struct weir_conn {
     uint8_t keep_probes;
     uint8_t probes;   /* zero-window probes sent since the window closed */
     uint8_t syn_opts; /* what the peer's SYN offered, enum weir_tcpopt */
+    uint8_t fair;     /* what a write was refused for, fair.c's; 0: nothing */
     uint32_t progress,
         progress_ms;  /* acknowledged and read bytes when the ladder last saw them change, and when */
     uint32_t limited; /* of what is out, sent by limited transmit since an acknowledgement was new */
@@ -160,8 +161,12 @@ _Static_assert(sizeof(struct weir_conn) <= 376,
 
 /* Where the ladder's work stands (ladder.c). */
 struct weir_ladder {
-    uint32_t at, left;  /* the next cell that the sweep visits, and how many are left of its round */
-    uint32_t round_ms;  /* when the round began */
+    uint32_t at, left; /* the next cell that the sweep visits, and how many are left of its round */
+    uint32_t round_ms; /* when the round began */
+    uint32_t again_ms; /* with left = 0: when it may be repeated */
+    uint32_t
+        let_go;    /* counts releases and reads that nothing else counts and that may leave slices to move */
+    uint64_t seen; /* what had happened until the round began, ladder.c's happened() */
     uint32_t last_ms;   /* since when the last rung is held, or since the last reset for it */
     uint16_t share;     /* of windows when the round began */
     uint8_t rung, told; /* when the last pass looked; as the application was told */

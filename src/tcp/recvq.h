@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "pkt/pbuf.h"
+#include "pkt/slice.h"
 #include "weir/weir.h"
 
 struct weir_recvq {
@@ -110,9 +111,9 @@ static inline bool weir_recvq_lend_only(struct weir_recvq *q, struct weir_pktmem
 /* Copies up to n bytes out and frees them. Returns how many. */
 uint32_t weir_recvq_copy(struct weir_recvq *, struct weir_pktmem *, void *out, uint32_t n);
 
-/* Memory is short: small slices in order leave the large segments that they pin (slice.h), about max_bytes.
- */
-void weir_recvq_compact(struct weir_recvq *, struct weir_pktmem *, uint32_t max_bytes);
+/* Memory is short: small slices in order leave the large segments that they pin (slice.h), within a
+ * budget. */
+void weir_recvq_compact(struct weir_recvq *, struct weir_pktmem *, struct weir_slicing *);
 
 /* Drops all out-of-order data. Returns the bytes. */
 uint32_t weir_recvq_drop_ooo(struct weir_recvq *, struct weir_pktmem *);

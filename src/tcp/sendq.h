@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "pkt/pbuf.h"
+#include "pkt/slice.h"
 
 struct weir_sendq {
     uint32_t first, last; /* descriptor numbers, 0: empty */
@@ -67,6 +68,9 @@ static inline ptrdiff_t weir_sendq_ref(struct weir_sendq *q, struct weir_pktmem 
     return weir_sendq_ref_in(q, m, weir_zpool_head(m->z, addr), addr, n);
 }
 
+/* Whether bytes at this address of a live zbuf continue the last descriptor: then they need no other one. */
+bool weir_sendq_continues(const struct weir_sendq *, const struct weir_pktmem *, const uint8_t *addr);
+
 /* Queues up to n > 0 bytes from ordinary memory by copying. Returns how many (> 0), or WEIR_ENOMEM,
  * WEIR_EAGAIN when not one could be, WEIR_EPIPE (closed). Cost: the bytes, and one take for each segment that
  * they fill. */
@@ -104,8 +108,9 @@ static inline unsigned weir_sendq_ack(struct weir_sendq *q, struct weir_pktmem *
     return 1;
 }
 
-/* Memory is short: small slices leave the large segments that they pin (slice.h), about max_bytes. */
-void weir_sendq_compact(struct weir_sendq *, struct weir_pktmem *, uint32_t max_bytes);
+/* Memory is short: small slices leave the large segments that they pin (slice.h), within a
+ * budget. */
+void weir_sendq_compact(struct weir_sendq *, struct weir_pktmem *, struct weir_slicing *);
 
 /* Drops everything; una and end stay as they are, equal to `end`. */
 void weir_sendq_clear(struct weir_sendq *, struct weir_pktmem *);

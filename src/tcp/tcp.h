@@ -234,12 +234,12 @@ static inline bool weir_tcp_ladder(struct weir_tcp *t)
 }
 /* Whether the ladder has something to do at once: memory came or went since its last pass. */
 bool weir_tcp_ladder_due(const struct weir_tcp *);
-/* Milliseconds at which the last rung resets somebody; false: not on it, or never. */
+/* Milliseconds at which the ladder wants a pass: a round is repeated, or the last rung resets somebody; false:
+ * for none of both. */
+bool weir_tcp_ladder_deadline(const struct weir_tcp *, uint32_t *when_ms);
 static inline bool weir_tcp_ladder_next(const struct weir_tcp *t, uint32_t *when_ms)
 {
-    if (t->ladder.rung != WEIR_RUNGS - 1 || t->conf->reset_after_ms == 0) return false;
-    *when_ms = t->ladder.last_ms + t->conf->reset_after_ms;
-    return true;
+    return t->ladder.rung >= WEIR_RUNG_COPY && weir_tcp_ladder_deadline(t, when_ms);
 }
 
 /* ---- tcp_timer.c ---- */

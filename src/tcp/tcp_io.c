@@ -1,11 +1,12 @@
 /* tcp_io.c: writing and reading: where the application's bytes live decides whether they are copied (mission
  * rows M2 and M3), and received bytes are lent (M4). */
+#include "base/bits.h"
+#include "tcp/fair.h"
 #include "tcp/tcp.h"
 
-#include "base/bits.h"
-
-/* Bytes copied out of large segments before a read lends, while memory is short. */
-#define LEND_COPY_MAX 16384u
+/* Bytes copied out of large segments before a read lends, while memory is short, and descriptors looked at. */
+#define LEND_COPY_MAX  16384u
+#define LEND_PBUFS_MAX 64u
 
 /* 0 and *head for bytes to send by reference; 1 for memory that is not ours, to be copied; else an error. */
 static int where(const struct weir_tcp *t, const void *data, size_t len, struct weir_zhead **head)
@@ -80,20 +81,22 @@ ptrdiff_t weir_tcp_write(struct weir_tcp *t, weir_id id, const void *data, size_
     uint32_t queued = c->sq.end - c->sq.una;
     uint32_t room = c->sndbuf > queued ? c->sndbuf - queued : 0;
     uint32_t n = len > room ? room : (uint32_t)len;
-    bool lent = !foreign && head->lent_id != 0;
+    bool copies = foreign != 0;
+    if (n && (c->sq.n != 0 || n > WEIR_FAIR_LEAST)) n = weir_fair_send(t, c, head, data, n, &copies);
+    bool lent = !copies && head->lent_id != 0;
     ptrdiff_t took = WEIR_EAGAIN;
     if (n && lent && !may_pass(t, head))
         took = WEIR_ENOMEM;
     else if (n)
-        took = foreign ? weir_sendq_copy(&c->sq, &t->mem, &t->warm, data, n)
-                       : weir_sendq_ref_in(&c->sq, &t->mem, head, (uint8_t *)(uintptr_t)data, n);
+        took = copies ? weir_sendq_copy(&c->sq, &t->mem, &t->warm, data, n)
+                      : weir_sendq_ref_in(&c->sq, &t->mem, head, (uint8_t *)(uintptr_t)data, n);
     if (took < (ptrdiff_t)len)
-        wait_to_write(t, c, took == WEIR_ENOMEM || (took > 0 && (size_t)took < n), foreign, lent);
+        wait_to_write(t, c, took == WEIR_ENOMEM || (took > 0 && (size_t)took < n), copies, lent);
     if (took <= 0) return took;
     if (lent) note_passed(t, head);
     c->flags |= WEIR_C_SENT_DUE;
-    *(foreign ? &c->tx_bytes_copied : &c->tx_bytes_ref) += (uint64_t)took;
-    *(foreign ? &t->stats->tx_bytes_copied : &t->stats->tx_bytes_ref) += (uint64_t)took;
+    *(copies ? &c->tx_bytes_copied : &c->tx_bytes_ref) += (uint64_t)took;
+    *(copies ? &t->stats->tx_bytes_copied : &t->stats->tx_bytes_ref) += (uint64_t)took;
     weir_conn_dirty(t, c);
     return took;
 }
@@ -122,12 +125,20 @@ void weir_tcp_maybe_update(struct weir_tcp *t, struct weir_conn *c)
     weir_conn_dirty(t, c);
 }
 
+/* Memory is short: what is lent stays where it is, so that it leaves large segments first. */
+static WEIR_APART void lend_few(struct weir_tcp *t, struct weir_conn *c)
+{
+    struct weir_slicing may = {.bytes = LEND_COPY_MAX, .pbufs = LEND_PBUFS_MAX};
+    weir_recvq_compact(&c->rq, &t->mem, &may);
+    t->ladder.let_go++;
+}
+
 /* Apart: half of all reads find nothing. */
 static WEIR_APART int lend(struct weir_tcp *t, struct weir_conn *c, struct weir_iov *iov, int n)
 {
     uint32_t may = t->conf->app_hold_bytes > t->lent ? t->conf->app_hold_bytes - t->lent : 0;
     uint32_t bytes = 0;
-    if (t->mem.press.rung >= WEIR_RUNG_COPY) weir_recvq_compact(&c->rq, &t->mem, LEND_COPY_MAX);
+    if (t->mem.press.rung >= WEIR_RUNG_COPY) lend_few(t, c);
     unsigned k = 1;
     if (t->full_path || !weir_recvq_lend_only(&c->rq, &t->mem, c->id, iov, may, &bytes))
         k = may ? weir_recvq_lend(&c->rq, &t->mem, c->id, iov, (unsigned)n, may, &bytes) : 0;
