@@ -37,6 +37,7 @@ struct weir_ifc {
     uint32_t addr, mask, gateway; /* gateway 0: none */
     uint16_t mtu;
     uint16_t ip_id;
+    uint64_t mac_word; /* mac, as weir_mac_word says it */
     uint8_t mac[6];
     uint8_t ether; /* 1: Ethernet, 0: raw IP */
     uint8_t up;
@@ -58,7 +59,6 @@ struct weir_ip {
 struct weir_rxpkt {
     const struct weir_frame *frame;
     struct weir_ifc *ifc;
-    struct weir_zhead *head; /* of the zbuf of piece 0; tcp_fast.c alone asks for it */
     struct weir_ip4hdr ip;
     const uint8_t *l4; /* first byte of the transport header, in piece 0 */
     uint32_t l4_at;    /* its offset in the frame */

@@ -65,14 +65,11 @@ void weir_neigh_init(struct weir_neigh *n, struct weir_txq *txq, struct weir_zpo
 struct weir_neigh_entry *weir_neigh_find(struct weir_neigh *n, uint32_t ip)
 {
     /* Most frames of a burst go to the neighbour of the one before. */
-    if (n->hit != 0) {
-        struct weir_neigh_entry *e = weir_neigh_at(n, n->hit);
-        if (e->state != WEIR_NEIGH_NONE && e->ip == ip) return e;
-    }
+    if (n->hit != NULL && n->hit->state != WEIR_NEIGH_NONE && n->hit->ip == ip) return n->hit;
     for (uint32_t at = *bucket_of(n, ip); at != 0; at = weir_neigh_at(n, at)->next) {
         if (weir_neigh_at(n, at)->ip == ip) {
-            n->hit = at;
-            return weir_neigh_at(n, at);
+            n->hit = weir_neigh_at(n, at);
+            return n->hit;
         }
     }
     return NULL;

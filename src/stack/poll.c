@@ -60,8 +60,9 @@ static uint64_t moved_bytes(const struct weir *w)
     return w->stats.rx_bytes_wire + w->stats.tx_bytes_wire;
 }
 
-/* Little has moved between the last two waits, the last was one, and a device will end the next. */
-static bool sparse(const struct weir *w)
+/* Little has moved between the last two waits, the last was one, and a device will end the next. Asked once,
+ * when the pass after a wait has the time. */
+static bool is_sparse(const struct weir *w)
 {
     return w->waited && w->wakes && w->little && w->now_us - w->wait_us >= SPARSE_US;
 }
@@ -71,22 +72,15 @@ static void look_at_memory(struct weir *w)
     (void)weir_press_update(&w->tcp.mem.press, &w->z, &w->tcp.mem.pbufs);
 }
 
-static void pass(struct weir *w, bool receives)
+static inline void begin_pass(struct weir *w)
 {
     set_time(w);
     if (anything_given(w)) weir_drain_given(w);
     if (weir_tcp_blocked(&w->tcp)) weir_tcp_unblock(&w->tcp); /* before those that this burst makes dirty */
-    if (receives) {
-        w->more = false;
-        w->asked = w->got && sparse(w) ? w->got : w->conf.rx_burst;
-        look_at_memory(w);
-        weir_rx_all(w);
-    }
-    /* One that only sends is followed by next_pass, which finds what is due, and then by one that receives. */
-    if (receives) {
-        if (!weir_tcp_timers_quiet(&w->tcp)) weir_tcp_timers(&w->tcp, TIMERS_A_PASS);
-        neighbours(w);
-    }
+}
+
+static inline void end_pass(struct weir *w)
+{
     look_at_memory(w); /* before windows are told */
     if (weir_tcp_ladder(&w->tcp)) w->more = true;
     if (w->tcp.dirty_first) weir_tcp_output_all(&w->tcp);
@@ -94,20 +88,45 @@ static void pass(struct weir *w, bool receives)
     if (w->tcp.memwait_first) weir_tcp_memory(&w->tcp);
 }
 
-/* Whether collect has to look. */
-static bool anything_to_tell(const struct weir *w)
+/* A pass that only sends. next_pass finds what is due, before one that receives. */
+static WEIR_APART void send_pass(struct weir *w)
 {
-    uint32_t rungs = (uint32_t)w->tcp.ladder.rung ^ w->tcp.ladder.told;
-    return (w->zwait | rungs | w->tcp.lis_ready | w->tcp.ready_first) != 0;
+    begin_pass(w);
+    end_pass(w);
 }
 
-static int collect(struct weir *w, struct weir_event *ev, int n)
+static WEIR_APART void whole_pass(struct weir *w)
+{
+    begin_pass(w);
+    w->more = false;
+    w->sparse = is_sparse(w);
+    w->asked = w->got && w->sparse ? w->got : w->conf.rx_burst;
+    look_at_memory(w);
+    weir_rx_all(w);
+    if (!weir_tcp_timers_quiet(&w->tcp)) weir_tcp_timers(&w->tcp, TIMERS_A_PASS);
+    neighbours(w);
+    end_pass(w);
+}
+
+/* What a poll tells besides connections' events. */
+static uint32_t rare_events(const struct weir *w)
+{
+    return w->zwait | (uint32_t)(w->tcp.ladder.rung ^ w->tcp.ladder.told) | w->tcp.lis_ready;
+}
+
+static WEIR_APART int collect_rare(struct weir *w, struct weir_event *ev, int n)
 {
     int k = 0;
-    if (!anything_to_tell(w)) return 0;
     if (n > 0 && w->zwait && weir_memory_event(w, ev)) k = 1;
-    if (n > k && w->tcp.ladder.rung != w->tcp.ladder.told && weir_pressure_event(w, ev + k)) k++;
-    return n > k && weir_tcp_has_events(&w->tcp) ? k + weir_tcp_events(&w->tcp, ev + k, n - k) : k;
+    if (n > k && weir_pressure_event(w, ev + k)) k++;
+    return n > k ? k + weir_tcp_events(&w->tcp, ev + k, n - k) : k;
+}
+
+static inline int collect(struct weir *w, struct weir_event *ev, int n)
+{
+    uint32_t rare = rare_events(w);
+    if ((rare | w->tcp.ready_first) == 0) return 0;
+    return rare ? collect_rare(w, ev, n) : weir_tcp_events(&w->tcp, ev, n);
 }
 
 /* The clock's time of a 32-bit millisecond deadline near now: not before it. */
@@ -125,7 +144,7 @@ static void sooner(uint32_t ms, uint32_t *first_ms, bool *any)
 }
 
 /* When there is something to do, whatever there is to tell. */
-static int64_t next_pass(struct weir *w)
+static inline int64_t next_pass(struct weir *w)
 {
     uint32_t ms, first_ms = 0;
     uint64_t dev_us = UINT64_MAX;
@@ -134,11 +153,13 @@ static int64_t next_pass(struct weir *w)
     for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
         struct weir_ifc *ifc = &w->ip.ifc[i];
         if (ifc->ether && weir_neigh_tick(&ifc->neigh, w->ip.now_ms, &ms)) sooner(ms, &first_ms, &any);
-        uint64_t us = ifc->dev->ops->next_us ? ifc->dev->ops->next_us(ifc->dev) : UINT64_MAX;
+        if (!ifc->dev->ops->next_us) continue;
+        uint64_t us = ifc->dev->ops->next_us(ifc->dev);
         if (us < dev_us) dev_us = us;
     }
     int64_t next = any ? us_of(w, first_ms) : NEVER;
     if (dev_us < (uint64_t)next) next = (int64_t)dev_us;
+    if (!(w->tcp.dirty_first | w->tcp.blocked_room | w->tcp.blocked_record | w->more)) return next;
     /* Records come back in a poll mostly, but an application that aborts a connection gives them back too. */
     bool again = w->tcp.blocked_room || (w->tcp.blocked_record && weir_cells_left(&w->tcp.mem.txrecs) > 0);
     if (again && next > (int64_t)w->now_us + ROOM_US) next = (int64_t)w->now_us + ROOM_US;
@@ -185,7 +206,7 @@ int weir_next(struct weir *w, int64_t *next_us)
 }
 
 /* Sleeps until `until` at the latest, or for nothing if something came in the meantime. */
-static void sleep_until(struct weir *w, int64_t until)
+static WEIR_APART void sleep_until(struct weir *w, int64_t until)
 {
     int64_t next = next_pass(w);
     if (next < until) until = next;
@@ -212,28 +233,33 @@ static bool was_woken(struct weir *w)
 /* Whether this poll need not receive before it sleeps. */
 static bool sends_first(struct weir *w, int64_t timeout_us)
 {
-    bool first = sparse(w) && !w->more && timeout_us != 0;
-    w->waited = false;
+    bool first = w->sparse && !w->more && timeout_us != 0;
+    w->sparse = w->waited = false;
     return first;
+}
+
+/* Whether a poll with nothing to tell returns. */
+static inline bool is_over(const struct weir *w, int n, int64_t end)
+{
+    return (int64_t)w->now_us >= end || (n == 0 && weir_tcp_has_events(&w->tcp));
 }
 
 int weir_poll(struct weir *w, struct weir_event *ev, int n, int64_t timeout_us)
 {
-    if (n < 0 || (n > 0 && !ev)) return WEIR_EINVAL;
+    if (ev == NULL ? n != 0 : n < 0) return WEIR_EINVAL;
     w->stats.polls++;
     get_up(w);
-    int64_t end = timeout_us < 0 ? NEVER : 0;
-    for (bool receives = !sends_first(w, timeout_us);; receives = true) {
-        pass(w, receives);
+    if (sends_first(w, timeout_us))
+        send_pass(w);
+    else
+        whole_pass(w);
+    int64_t end = NEVER;
+    if (timeout_us >= 0 && timeout_us < NEVER - (int64_t)w->now_us) end = (int64_t)w->now_us + timeout_us;
+    for (;;) {
         int k = collect(w, ev, n);
-        if (end == 0) {
-            end = (int64_t)w->now_us;
-            end = timeout_us > NEVER - end ? NEVER : end + timeout_us;
-        }
-        bool woken = was_woken(w);
-        bool left = n == 0 && weir_tcp_has_events(&w->tcp);
-        if (k > 0 || woken || left || (int64_t)w->now_us >= end) return k;
+        if (was_woken(w) || k > 0 || is_over(w, n, end)) return k;
         sleep_until(w, end);
+        whole_pass(w);
     }
 }
 

@@ -45,6 +45,7 @@ struct weir {
     bool wakes;     /* every device is synchronous and ends the sleep when it has something to give */
     bool waited;    /* since wait_us, in the last poll */
     bool little;    /* less than SPARSE_BYTES had moved since the wait before it */
+    bool sparse;    /* after that wait: the next poll sends before it receives */
     uint64_t wait_us;
     uint64_t moved; /* bytes on the wire, both ways, until then */
     uint32_t got;   /* frames of the last pass that found any, at most conf.rx_burst */

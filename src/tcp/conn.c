@@ -77,6 +77,7 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     t->key_cookie = keys[4];
     t->challenge_left = conf->challenge_acks;
     t->challenge_ms = t->now_ms;
+    t->delack_ms = (conf->delack_us + 999) / 1000;
     t->warm.zbuf_bytes = weir_min_u32(16384, conf->zclass[conf->zclasses - 1].bytes);
 }
 
@@ -99,8 +100,8 @@ struct weir_conn *weir_conn_new(struct weir_tcp *t)
     c->state = WEIR_TCP_CLOSED;
     c->rcvbuf = t->conf->rcvbuf_bytes;
     c->sndbuf = t->conf->sndbuf_bytes;
-    c->rto_us = weir_max_u32(1000000, t->conf->rto_min_us); /* RFC 6298 2.1 */
-    c->mss = WEIR_TCP_MSS_DEFAULT;
+    c->rto_us = weir_max_u32(1000000, t->conf->rto_min_us);  /* RFC 6298 2.1 */
+    c->mss = c->eff_mss = c->seg_max = WEIR_TCP_MSS_DEFAULT; /* until its interface is known */
     c->flags = WEIR_C_ARM_READ | WEIR_C_ARM_WRITE;
     weir_recvq_init(&c->rq, (uint16_t)t->conf->ooo_conn, weir_tcp_seg_limit(t, c->rcvbuf), c->rcvbuf);
     t->live++;

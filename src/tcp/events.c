@@ -19,15 +19,17 @@ static WEIR_APART int listener_events(struct weir_tcp *t, struct weir_event *out
 int weir_tcp_events(struct weir_tcp *t, struct weir_event *out, int n)
 {
     int k = t->lis_ready ? listener_events(t, out, n) : 0;
-    while (k < n && t->ready_first) {
-        struct weir_conn *c = &t->conn[t->ready_first - 1];
-        t->ready_first = c->ready_next;
-        if (!t->ready_first) t->ready_last = 0;
+    uint32_t at = t->ready_first;
+    while (k < n && at) {
+        struct weir_conn *c = &t->conn[at - 1];
+        at = c->ready_next;
         c->flags &= ~(uint32_t)WEIR_C_READY;
         if (!c->events || (c->flags & WEIR_C_DETACHED)) continue;
         out[k++] = (struct weir_event){.id = c->id, .mask = c->events, .user = c->user};
         c->events = 0;
     }
+    t->ready_first = at;
+    if (!at) t->ready_last = 0;
     return k;
 }
 
