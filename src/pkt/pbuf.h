@@ -41,7 +41,7 @@ struct weir_pktmem {
 
 static inline struct weir_pbuf *weir_pbuf_at(const struct weir_pktmem *m, uint32_t number)
 {
-    return (struct weir_pbuf *)weir_cells_at(&m->pbufs, number);
+    return (struct weir_pbuf *)(void *)m->pbufs.base + (number - 1);
 }
 
 #ifdef WEIR_WRAP_DECISIONS
@@ -65,14 +65,18 @@ static inline bool WEIR_DECISION(weir_pbuf_room)(const struct weir_pktmem *m, en
 static inline uint32_t weir_pbuf_new_in(struct weir_pktmem *m, struct weir_zhead *h, uint8_t *addr,
                                         uint32_t n, uint32_t seq, enum weir_owner owner)
 {
-    uint32_t number = weir_pbuf_room(m, owner) ? weir_cells_get_here(&m->pbufs) : 0;
+    uint32_t number = weir_pbuf_room(m, owner) ? weir_cells_get_here(&m->pbufs, sizeof(struct weir_pbuf)) : 0;
     if (number == 0) return 0;
     if (!weir_zpool_ref(m->z, h, owner)) {
-        weir_cells_put_here(&m->pbufs, number);
+        weir_cells_put_here(&m->pbufs, sizeof(struct weir_pbuf), number);
         return 0;
     }
     m->to_send += owner == WEIR_OWNER_SENDQ;
-    *weir_pbuf_at(m, number) = (struct weir_pbuf){.addr = addr, .bytes = n, .seq = seq};
+    struct weir_pbuf *p = weir_pbuf_at(m, number);
+    p->addr = addr;
+    p->bytes = n;
+    p->seq = seq;
+    p->next = 0;
     return number;
 }
 /* The same, where the head is not known. */
@@ -93,7 +97,7 @@ static inline uint32_t weir_pbuf_drop_in(struct weir_pktmem *m, struct weir_zhea
 {
     uint32_t next = weir_pbuf_at(m, number)->next;
     (void)weir_zpool_unref(m->z, h, owner);
-    weir_cells_put_here(&m->pbufs, number);
+    weir_cells_put_here(&m->pbufs, sizeof(struct weir_pbuf), number);
     m->to_send -= owner == WEIR_OWNER_SENDQ;
     return next;
 }

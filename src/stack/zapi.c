@@ -95,13 +95,26 @@ static int release(struct weir *w, struct weir_zhead *h, uint32_t n)
     return r < 0 ? r : 0;
 }
 
-int weir_zfree(struct weir *w, const void *data)
+static WEIR_APART int free_full(struct weir *w, const void *data)
 {
     int r;
     struct weir_zhead *h = find(w, data, &r);
     if (!h) return r;
     if (h->app == 0) return WEIR_ENOTHELD;
     return release(w, h, 1);
+}
+
+/* What a server that answers frees: a lent piece, held once, that a send queue holds too. */
+int weir_zfree(struct weir *w, const void *data)
+{
+    struct weir_zhead *h;
+    if (weir_zpool_find(&w->z, data, &h) != 0 || h->app != 1 || h->stk == 0) return free_full(w, data);
+    uint32_t id = h->lent_id, bytes = h->lent_bytes;
+    if (id == 0 || (bytes & WEIR_LENT_PASSED)) return free_full(w, data);
+    h->app = 0;
+    h->lent_id = h->lent_bytes = 0;
+    weir_tcp_returned(&w->tcp, id, bytes, weir_zpool_bytes(&w->z, h));
+    return 0;
 }
 
 int weir_zgive(struct weir *w, const void *data)

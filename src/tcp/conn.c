@@ -288,9 +288,7 @@ void weir_tcp_unblock(struct weir_tcp *t)
 bool weir_tcp_may_pass(const struct weir_tcp *t)
 {
     const struct weir_zpool *z = t->mem.z;
-    uint32_t headers = z->classes > 1 ? z->cls[0].count : 0;
-    uint32_t half = (z->total - headers - weir_min_u32(z->posted, z->total - headers)) / 2;
-    if (t->mem.to_send < weir_max_u32(half, 1)) return true;
+    if (weir_tcp_few_to_send(t)) return true;
     unsigned cls = weir_zpool_class_for(z, WEIR_RX_ZBUF_BYTES);
     return weir_zpool_can(z, weir_min_u32(cls, z->classes - 1), WEIR_TAKE_APP, 1);
 }

@@ -326,6 +326,14 @@ void weir_conn_memwait(struct weir_tcp *, struct weir_conn *, bool copies);
  * be received into, by their descriptors, and what is left is only what the application must leave to
  * receiving. */
 bool weir_tcp_may_pass(const struct weir_tcp *);
+/* They have less than that, so it may. */
+static inline bool weir_tcp_few_to_send(const struct weir_tcp *t)
+{
+    const struct weir_zpool *z = t->mem.z;
+    uint32_t headers = z->classes > 1 ? z->cls[0].count : 0;
+    uint32_t half = (z->total - headers - weir_min_u32(z->posted, z->total - headers)) / 2;
+    return t->mem.to_send < weir_max_u32(half, 1);
+}
 void weir_listener_event(struct weir_tcp *, struct weir_listener *);
 
 /* Whether weir_tcp_unblock has anything to do. */

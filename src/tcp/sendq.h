@@ -48,11 +48,11 @@ void weir_sendq_init(struct weir_sendq *, uint32_t seq, uint16_t max);
  * Constant time. */
 ptrdiff_t weir_sendq_ref_more(struct weir_sendq *, struct weir_pktmem *, struct weir_zhead *, uint8_t *addr,
                               uint32_t n);
-static inline ptrdiff_t weir_sendq_ref_in(struct weir_sendq *q, struct weir_pktmem *m, struct weir_zhead *h,
-                                          uint8_t *addr, uint32_t n)
+/* Its plain case: the queue is empty and not closed, so there is no piece that this could continue, and a
+ * descriptor is kept for it. WEIR_ENOMEM: nothing is queued. */
+static inline ptrdiff_t weir_sendq_ref_alone(struct weir_sendq *q, struct weir_pktmem *m,
+                                             struct weir_zhead *h, uint8_t *addr, uint32_t n)
 {
-    /* Alone here: a descriptor is kept for it, and there is no piece that it could continue. */
-    if (q->n != 0 || q->max == 0 || q->closed) return weir_sendq_ref_more(q, m, h, addr, n);
     uint32_t number = weir_pbuf_new_in(m, h, addr, n, q->end, WEIR_OWNER_SENDQ);
     if (number == 0) return WEIR_ENOMEM;
     m->senders++;
@@ -60,6 +60,12 @@ static inline ptrdiff_t weir_sendq_ref_in(struct weir_sendq *q, struct weir_pktm
     q->n = 1;
     q->end += n;
     return (ptrdiff_t)n;
+}
+static inline ptrdiff_t weir_sendq_ref_in(struct weir_sendq *q, struct weir_pktmem *m, struct weir_zhead *h,
+                                          uint8_t *addr, uint32_t n)
+{
+    if (q->n != 0 || q->max == 0 || q->closed) return weir_sendq_ref_more(q, m, h, addr, n);
+    return weir_sendq_ref_alone(q, m, h, addr, n);
 }
 /* The same, where the zbuf's head is not known. */
 static inline ptrdiff_t weir_sendq_ref(struct weir_sendq *q, struct weir_pktmem *m, uint8_t *addr, uint32_t n)

@@ -41,6 +41,10 @@ static inline uint32_t weir_tcp_eff_mss(const struct weir_conn *c)
  * than that or can't leave now, and nothing was done. */
 bool weir_tcp_plain(struct weir_tcp *, struct weir_conn *, uint32_t seq, uint32_t bytes, uint8_t flags,
                     enum weir_send *sent);
+/* The usual debt of a connection on which nothing is amiss: all that was written, and it fits one segment. Sends it,
+ * or tells in *sent why it can't leave now. false: the whole of weir_tcp_output has to look; nothing was done.
+ * After true nothing is left for it to find. */
+bool weir_tcp_answer(struct weir_tcp *, struct weir_conn *, enum weir_send *sent);
 /* A segment was built: what it told the peer is owed no longer. */
 static inline void weir_tcp_note_sent(struct weir_tcp *t, struct weir_conn *c, uint8_t flags, uint32_t bytes)
 {
@@ -304,11 +308,29 @@ int weir_tcp_close(struct weir_tcp *, weir_id, enum weir_close_how);
 int weir_tcp_set(struct weir_tcp *, weir_id, enum weir_opt, intptr_t);
 int weir_tcp_info(const struct weir_tcp *, weir_id, struct weir_conn_info *);
 unsigned weir_tcp_ready(const struct weir_tcp *, weir_id);
-/* Tells the peer when its window has opened by a worthwhile step. */
-void weir_tcp_maybe_update(struct weir_tcp *, struct weir_conn *);
+/* Bytes have left the queue: tells the peer when its window has opened by a worthwhile step. */
+void weir_tcp_update(struct weir_tcp *, struct weir_conn *);
+static inline void weir_tcp_maybe_update(struct weir_tcp *t, struct weir_conn *c)
+{
+    if (!weir_tcp_window_stays(t, c)) weir_tcp_update(t, c);
+}
+void weir_tcp_wake_held(struct weir_tcp *);
 /* The application's last reference to a zbuf of seg_bytes in which bytes of this connection were lent went:
  * the window reopens. */
-void weir_tcp_returned(struct weir_tcp *, uint32_t lent_id, uint32_t bytes, uint32_t seg_bytes);
+static inline void weir_tcp_returned(struct weir_tcp *t, uint32_t lent_id, uint32_t bytes, uint32_t seg_bytes)
+{
+    uint32_t i = lent_id & ((1u << WEIR_ID_INDEX_BITS) - 1);
+    t->lent -= weir_min_u32(bytes, t->lent);
+    if (i < t->fresh_conn && t->conn[i].id == lent_id) {
+        struct weir_conn *c = &t->conn[i];
+        c->lent -= weir_min_u32(bytes, c->lent);
+        seg_bytes = weir_min_u32(seg_bytes, c->rq.lent_seg_bytes);
+        c->rq.lent_seg_bytes -= seg_bytes;
+        t->mem.strict.pinned_bytes -= seg_bytes;
+        weir_tcp_maybe_update(t, c);
+    }
+    if (t->hold_wait) weir_tcp_wake_held(t);
+}
 /* ---- events.c ---- */
 /* Up to n events off the ready lists. */
 int weir_tcp_events(struct weir_tcp *, struct weir_event *, int n);

@@ -25,8 +25,9 @@ struct plain {
 static bool one_piece(const struct weir_tcp *t, const struct weir_conn *c,
                       const struct weir_netdev_caps *caps, struct plain *s)
 {
+    if (c->sq.last == 0) return false;
     const struct weir_pbuf *p = weir_pbuf_at(&t->mem, c->sq.last);
-    if (c->sq.last == 0 || weir_seq_lt(s->seq, p->seq)) return false;
+    if (weir_seq_lt(s->seq, p->seq)) return false;
     s->data.addr = p->addr + (s->seq - p->seq);
     if (caps->max_piece_bytes != 0 && s->data.bytes > caps->max_piece_bytes) return false;
     if (caps->boundary != 0 &&
@@ -36,12 +37,12 @@ static bool one_piece(const struct weir_tcp *t, const struct weir_conn *c,
     return s->head->stk != UINT16_MAX;
 }
 
-/* The one's complement sum, in 16 bits, of a sum of 32-bit words. */
-static uint32_t folded(uint64_t sum)
+/* The one's complement sum, in 16 bits, of a sum of a few 32-bit words: a number plus itself with its halves
+ * swapped has their sum in the upper half, its carry added in. */
+static inline uint32_t folded(uint64_t sum)
 {
-    uint32_t x = (uint32_t)(sum >> 32) + (uint32_t)(sum >> 16 & 0xffff) + (uint32_t)(sum & 0xffff);
-    x = (x >> 16) + (x & 0xffff);
-    return (x >> 16) + (x & 0xffff);
+    uint32_t x = (uint32_t)((sum + (sum << 32 | sum >> 32)) >> 32);
+    return (x + (x << 16 | x >> 16)) >> 16;
 }
 
 static void put_ip(uint8_t *p, const struct weir_conn *c, uint32_t l4_bytes, uint16_t id, uint64_t addrs)
@@ -114,12 +115,11 @@ static bool ready(const struct weir_tcp *t, const struct weir_conn *c, struct we
     return true;
 }
 
-bool weir_tcp_plain(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_t bytes, uint8_t flags,
-                    enum weir_send *sent)
+WEIR_TEMPLATE bool plain(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_t bytes, uint8_t flags,
+                         enum weir_send *sent)
 {
     struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
     struct plain s;
-    if ((flags & ~(unsigned)WEIR_TCP_PSH) != WEIR_TCP_ACK || bytes > weir_tcp_eff_mss(c)) return false;
     s.seq = seq;
     s.flags = flags;
     s.data = (struct weir_piece){NULL, bytes};
@@ -138,5 +138,36 @@ bool weir_tcp_plain(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint3
         build(t, c, ifc, &s, l4, WEIR_TCP_BYTES + (c->flags & WEIR_C_TS ? WEIR_TCP_TS_BYTES : 0),
               weir_ip4_lower(ifc));
     weir_tcp_note_sent(t, c, flags, bytes);
+    return true;
+}
+
+bool weir_tcp_plain(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_t bytes, uint8_t flags,
+                    enum weir_send *sent)
+{
+    if ((flags & ~(unsigned)WEIR_TCP_PSH) != WEIR_TCP_ACK || bytes > weir_tcp_eff_mss(c)) return false;
+    return plain(t, c, seq, bytes, flags, sent);
+}
+
+/* Idle for longer than the time-out (RFC 5681 4.1). */
+static inline bool was_idle(const struct weir_tcp *t, const struct weir_conn *c)
+{
+    uint32_t ms = t->now_ms - c->heard_ms;
+    return ms != 0 && ms > c->rto_us / 1000;
+}
+
+bool weir_tcp_answer(struct weir_tcp *t, struct weir_conn *c, enum weir_send *sent)
+{
+    const uint32_t special = WEIR_C_FORCE | WEIR_C_CORK;
+    uint32_t seq = c->tx.nxt, bytes = c->sq.end - seq;
+    if (c->state != WEIR_TCP_ESTABLISHED || (c->flags & special) || c->tx.lost || c->sq.closed) return false;
+    if (bytes - 1 >= c->eff_mss || bytes > c->tx.una + c->snd_wnd - seq) return false; /* wraps to too much, */
+    if (weir_seq_lt(c->tx.una + c->snd_wnd, seq)) return false;                        /* or is seen here */
+    if (c->cwnd < c->tx.pipe + bytes || was_idle(t, c)) return false;
+    if (!(c->flags & WEIR_C_NODELAY) && c->tx.una != seq) return false;
+    if (!weir_txlist_room(&c->tx, &t->mem)) return false;
+    if (!plain(t, c, seq, bytes, WEIR_TCP_ACK | WEIR_TCP_PSH, sent)) return false;
+    if (*sent != WEIR_SEND_OK) return true;
+    (void)weir_txlist_sent(&c->tx, &t->mem, seq + bytes, (uint32_t)t->now_us);
+    if (!(c->flags & WEIR_C_TIMING)) weir_tcp_rexmt_start(t, c);
     return true;
 }

@@ -34,6 +34,11 @@ struct weir_txrec {
     uint8_t times; /* transmissions, saturating; the most of any number in it */
 };
 
+static inline struct weir_txrec *weir_txrec_at(const struct weir_pktmem *m, uint32_t number)
+{
+    return (struct weir_txrec *)(void *)m->txrecs.base + (number - 1);
+}
+
 struct weir_txlist {
     uint32_t first, last; /* record numbers, 0: empty */
     uint32_t una, nxt;    /* what the records tile; equal iff empty */
@@ -69,9 +74,9 @@ static inline bool weir_txlist_sent(struct weir_txlist *l, struct weir_pktmem *m
                                     uint32_t now_us)
 {
     if (l->first != 0 || l->max == 0) return weir_txlist_sent_more(l, m, end, now_us);
-    uint32_t number = weir_cells_get_here(&m->txrecs); /* the list's first, which is kept for it */
+    uint32_t number = weir_cells_get_here(&m->txrecs, sizeof(struct weir_txrec)); /* the list's first, which is kept for it */
     if (number == 0) return false;
-    struct weir_txrec *r = (struct weir_txrec *)weir_cells_at(&m->txrecs, number);
+    struct weir_txrec *r = weir_txrec_at(m, number);
     *r = (struct weir_txrec){.seq = l->nxt, .end = end, .sent_us = now_us, .times = 1};
     l->first = l->last = number;
     l->n = 1;
@@ -86,7 +91,7 @@ struct weir_txack weir_txlist_ack_some(struct weir_txlist *, struct weir_pktmem 
 static inline struct weir_txack weir_txlist_ack(struct weir_txlist *l, struct weir_pktmem *m, uint32_t una)
 {
     uint32_t number = l->first;
-    const struct weir_txrec *r = (const struct weir_txrec *)weir_cells_at(&m->txrecs, number);
+    const struct weir_txrec *r = weir_txrec_at(m, number);
     if (number == 0 || r->end != una || r->flags != 0) return weir_txlist_ack_some(l, m, una);
     /* Exactly the first record, which was sent once. */
     struct weir_txack a = {.acked = una - l->una, .sent_us = r->sent_us, .sample = true};
@@ -94,7 +99,7 @@ static inline struct weir_txack weir_txlist_ack(struct weir_txlist *l, struct we
     l->first = r->next;
     if (l->first == 0) l->last = 0;
     l->una = una;
-    weir_cells_put(&m->txrecs, number);
+    weir_cells_put_here(&m->txrecs, sizeof(struct weir_txrec), number);
     m->txlists_used -= --l->n == 0;
     return a;
 }
