@@ -303,6 +303,45 @@ static inline bool weir_zpool_unref(struct weir_zpool *z, struct weir_zhead *h, 
     return freed;
 }
 
+/* Segments of one class that are used for a moment without a life of their own: off their list, but FREE, with
+ * no reference, no account and no number in any count but `free` and `low`. Whoever borrows gives all back at
+ * once, before anybody else looks at the pool. */
+struct weir_zborrow {
+    struct weir_zhead *last;
+    uint32_t first; /* head number + 1; linked by next_free */
+    uint32_t n;
+};
+
+/* One more, NULL iff the class is at the floor of control. Constant time. */
+static inline struct weir_zhead *weir_zpool_borrow(struct weir_zpool *z, struct weir_zborrow *b, unsigned cls)
+{
+#ifdef WEIR_WRAP_DECISIONS
+    return NULL; /* so that weir_zpool_take is asked, whose answers are tested */
+#endif
+    struct weir_zpool_class *c = &z->cls[cls];
+    if (c->free <= c->floor[WEIR_TAKE_CONTROL]) return NULL;
+    uint32_t number = c->free_head;
+    struct weir_zhead *h = (struct weir_zhead *)(c->bias + ((uintptr_t)(number - 1) << c->hshift));
+    c->free_head = h->u.next_free;
+    if (--c->free < c->low) c->low = c->free;
+    if (b->n++ == 0)
+        b->first = number;
+    else
+        b->last->u.next_free = number;
+    b->last = h;
+    return h;
+}
+
+static inline void weir_zpool_bring_back(struct weir_zpool *z, struct weir_zborrow *b, unsigned cls)
+{
+    struct weir_zpool_class *c = &z->cls[cls];
+    if (b->n == 0) return;
+    b->last->u.next_free = c->free_head;
+    c->free_head = b->first;
+    c->free += b->n;
+    b->n = 0;
+}
+
 /* The same reference now belongs to another owner of the stack. */
 static inline void weir_zpool_move(struct weir_zpool *z, struct weir_zhead *h, enum weir_owner from,
                                    enum weir_owner to)

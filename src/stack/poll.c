@@ -52,7 +52,7 @@ static void neighbours(struct weir *w)
 static void flush_all(struct weir *w)
 {
     for (uint32_t i = 0; i < w->ip.n_ifc; i++)
-        if (w->ip.ifc[i].txq.n > 0) weir_txq_flush(&w->ip.ifc[i].txq);
+        if (weir_txq_pending(&w->ip.ifc[i].txq)) weir_txq_flush(&w->ip.ifc[i].txq);
 }
 
 static uint64_t moved_bytes(const struct weir *w)

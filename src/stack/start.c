@@ -92,7 +92,7 @@ static void describe(const struct weir *w, struct weir_netdev_env *env)
 }
 
 /* A locally administered address from the instance's key, where the device has none. */
-static void choose_mac(const struct weir *w, const struct weir_netdev *dev, uint32_t i, uint8_t *mac)
+static void choose_mac(const struct weir *w, const struct weir_netdev *dev, uint32_t i, uint8_t mac[6])
 {
     static const uint8_t none[6];
     memcpy(mac, dev->caps.mac, 6);
@@ -101,14 +101,6 @@ static void choose_mac(const struct weir *w, const struct weir_netdev *dev, uint
     for (unsigned k = 0; k < 6; k++)
         mac[k] = (uint8_t)(h >> 8 * k);
     mac[0] = (uint8_t)((mac[0] & 0xfc) | 2);
-}
-
-static void set_mac(const struct weir *w, const struct weir_netdev *dev, uint32_t i, struct weir_ifc *ifc)
-{
-    uint8_t word[8] = {0};
-    choose_mac(w, dev, i, word);
-    memcpy(ifc->mac, word, sizeof ifc->mac);
-    ifc->mac_word = weir_mac_word(word);
 }
 
 static uint32_t ip_of(const uint8_t ip[16])
@@ -181,7 +173,8 @@ int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifadd
     ifc->gateway = ip_of(a->gateway);
     ifc->mtu = dev->caps.mtu;
     ifc->ether = dev->caps.link == WEIR_LINK_ETHER;
-    set_mac(w, dev, i, ifc);
+    choose_mac(w, dev, i, ifc->mac);
+    weir_ip4_note_ifc(ifc);
     weir_txq_init(&ifc->txq, dev, &w->z, &w->stats, w->mem[i].tx_frame, w->mem[i].tx_piece, w->conf.tx_burst);
     if (ifc->ether)
         weir_neigh_init(&ifc->neigh, &ifc->txq, &w->z, &w->stats, &w->neigh_key, w->mem[i].neigh,

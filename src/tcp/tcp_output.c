@@ -230,6 +230,7 @@ void weir_tcp_output(struct weir_tcp *t, struct weir_conn *c)
 void weir_tcp_output_all(struct weir_tcp *t)
 {
     struct weir_conn *served = NULL;
+    t->ip->at_once = true;
     while (t->dirty_first) {
         struct weir_conn *c = &t->conn[t->dirty_first - 1];
         uint64_t sent = t->stats->tx_segments;
@@ -239,5 +240,6 @@ void weir_tcp_output_all(struct weir_tcp *t)
         weir_tcp_output(t, c);
         if ((c->flags & WEIR_C_BLOCKED) && t->stats->tx_segments != sent) served = c;
     }
+    t->ip->at_once = false;
     if (served) weir_conn_block_last(t, served);
 }

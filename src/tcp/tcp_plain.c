@@ -79,16 +79,21 @@ static void finish_csum(uint8_t *l4, uint32_t hdr_bytes, const struct weir_piece
     weir_put_be16(l4 + WEIR_TCP_CSUM_AT, weir_csum_done(sum));
 }
 
-/* hdr_bytes: of the TCP header; lower: of those in front of it. */
-WEIR_TEMPLATE void build(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, const struct plain *s,
-                         uint8_t *l4, uint32_t hdr_bytes, uint32_t lower)
+/* All headers but what the device does not do; hdr_bytes: of the TCP header; lower: of those in front of it. */
+WEIR_TEMPLATE void put_headers(const struct weir_tcp *t, const struct weir_conn *c, struct weir_ifc *ifc,
+                               const struct plain *s, uint8_t *l4, uint32_t hdr_bytes, uint32_t lower)
 {
     uint32_t l4_bytes = hdr_bytes + s->data.bytes;
     uint64_t addrs = (uint64_t)c->laddr + c->raddr;
     put_tcp(l4, t, c, s, hdr_bytes, folded(addrs + WEIR_PROTO_TCP + l4_bytes));
     put_ip(l4 - WEIR_IP4_BYTES, c, l4_bytes, ifc->ip_id++, addrs);
     if (lower > WEIR_IP4_BYTES) weir_eth_put(l4 - lower, s->mac, ifc->mac, WEIR_ETHERTYPE_IP4);
-    struct weir_frame *f = weir_txq_place(&ifc->txq, lower + l4_bytes);
+}
+
+/* The checksum, and who finishes it. */
+static inline void put_csum(const struct weir_ifc *ifc, struct weir_frame *f, const struct plain *s, uint8_t *l4,
+                            uint32_t hdr_bytes, uint32_t lower)
+{
     f->flags = f->csum_start = f->csum_field = 0;
     if (ifc->dev->caps.offloads & WEIR_OFF_TX_CSUM) {
         f->flags = WEIR_FRAME_CSUM_NEEDED;
@@ -97,6 +102,17 @@ WEIR_TEMPLATE void build(struct weir_tcp *t, struct weir_conn *c, struct weir_if
     } else {
         finish_csum(l4, hdr_bytes, &s->data);
     }
+}
+
+static void build(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, const struct plain *s,
+                  uint8_t *l4, uint32_t hdr_bytes, uint32_t lower)
+{
+    put_headers(t, c, ifc, s, l4, hdr_bytes, lower);
+    bool bare = ifc->txq.bare_next;
+    ifc->txq.bare_next = false;
+    if (bare) ifc->txq.bare |= (uint64_t)1 << ifc->txq.n;
+    struct weir_frame *f = weir_txq_place(&ifc->txq, lower + hdr_bytes + s->data.bytes);
+    put_csum(ifc, f, s, l4, hdr_bytes, lower);
     weir_txq_piece(&ifc->txq, f, l4 - lower, lower + hdr_bytes);
     if (!s->head) return;
     (void)weir_zpool_ref(t->mem.z, s->head, WEIR_OWNER_TXWAIT);
@@ -115,7 +131,7 @@ static bool ready(const struct weir_tcp *t, const struct weir_conn *c, struct we
     return true;
 }
 
-WEIR_TEMPLATE bool plain(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_t bytes, uint8_t flags,
+static bool plain(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_t bytes, uint8_t flags,
                          enum weir_send *sent)
 {
     struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
@@ -128,15 +144,12 @@ WEIR_TEMPLATE bool plain(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, 
     if (bytes && !one_piece(t, c, &ifc->dev->caps, &s)) return false;
     if (!ready(t, c, ifc, &s)) return false;
     if (bytes) c->sq.cur = c->sq.last;
-    uint8_t *l4 = weir_ip4_block(t->ip, ifc);
+    uint8_t *l4 = weir_ip4_block_now(t->ip, ifc);
     *sent = l4 ? WEIR_SEND_OK : WEIR_SEND_WAIT_HEADER;
     if (!l4) return true;
     s.wnd = weir_tcp_window(t, c);
-    if (ifc->ether && (c->flags & WEIR_C_TS)) /* most */
-        build(t, c, ifc, &s, l4, WEIR_TCP_BYTES + WEIR_TCP_TS_BYTES, WEIR_ETH_BYTES + WEIR_IP4_BYTES);
-    else
-        build(t, c, ifc, &s, l4, WEIR_TCP_BYTES + (c->flags & WEIR_C_TS ? WEIR_TCP_TS_BYTES : 0),
-              weir_ip4_lower(ifc));
+    build(t, c, ifc, &s, l4, WEIR_TCP_BYTES + (c->flags & WEIR_C_TS ? WEIR_TCP_TS_BYTES : 0),
+          weir_ip4_lower(ifc));
     weir_tcp_note_sent(t, c, flags, bytes);
     return true;
 }
@@ -155,6 +168,44 @@ static inline bool was_idle(const struct weir_tcp *t, const struct weir_conn *c)
     return ms != 0 && ms > c->rto_us / 1000;
 }
 
+/* weir_tcp_window, where the edge that is told certainly stays where it is; 0: it has to be asked. */
+static inline uint32_t window_as_before(const struct weir_tcp *t, const struct weir_conn *c)
+{
+    uint32_t most = c->rcv_nxt + c->rcvbuf - c->rcv_adv;
+    if (most >= c->mss || most >= c->rcvbuf / 2) return 0; /* the least step of the edge */
+    if (t->mem.press.rung != WEIR_RUNG_NONE || (c->flags & (WEIR_C_CUT | WEIR_C_SHUT))) return 0;
+    return weir_min_u32((c->rcv_adv - c->rcv_nxt) >> c->rcv_wscale, 65535);
+}
+
+/* The most frequent of plain segments: over Ethernet, with timestamps, in the output phase of a synchronous device,
+ * which needs no references. false: nothing was done. */
+static inline bool lean(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_t bytes)
+{
+    enum { HDR = WEIR_TCP_BYTES + WEIR_TCP_TS_BYTES, LOWER = WEIR_ETH_BYTES + WEIR_IP4_BYTES };
+    struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
+    struct weir_txq *q = &ifc->txq;
+    const struct weir_pbuf *p = weir_pbuf_at(&t->mem, c->sq.last); /* the queue is not empty: there are bytes */
+    if (!t->ip->at_once || !ifc->ether || !(c->flags & WEIR_C_TS)) return false;
+    if (weir_seq_lt(seq, p->seq) || bytes > ifc->piece_max || !weir_txq_has_place(q, 2)) return false;
+    struct plain s = {.seq = seq, .flags = WEIR_TCP_ACK | WEIR_TCP_PSH, .wnd = window_as_before(t, c)};
+    struct weir_neigh_entry *e = weir_neigh_hit(&ifc->neigh, c->next_hop);
+    if (!e || !s.wnd) return false;
+    const struct weir_zhead *h = weir_txq_borrow(q);
+    if (!h) return false;
+    uint8_t *l4 = weir_zpool_first(t->mem.z, h) + ifc->l4_at;
+    e->used_ms = t->now_ms;
+    s.mac = e->mac;
+    s.data = (struct weir_piece){p->addr + (seq - p->seq), bytes};
+    c->sq.cur = c->sq.last;
+    put_headers(t, c, ifc, &s, l4, HDR, LOWER);
+    struct weir_frame *f = weir_txq_place_lean(q, LOWER + HDR + bytes, 2);
+    f->pieces[0] = (struct weir_piece){l4 - LOWER, LOWER + HDR};
+    f->pieces[1] = s.data;
+    put_csum(ifc, f, &s, l4, HDR, LOWER);
+    weir_tcp_note_sent(t, c, WEIR_TCP_ACK, bytes);
+    return true;
+}
+
 bool weir_tcp_answer(struct weir_tcp *t, struct weir_conn *c, enum weir_send *sent)
 {
     const uint32_t special = WEIR_C_FORCE | WEIR_C_CORK;
@@ -165,8 +216,10 @@ bool weir_tcp_answer(struct weir_tcp *t, struct weir_conn *c, enum weir_send *se
     if (c->cwnd < c->tx.pipe + bytes || was_idle(t, c)) return false;
     if (!(c->flags & WEIR_C_NODELAY) && c->tx.una != seq) return false;
     if (!weir_txlist_room(&c->tx, &t->mem)) return false;
-    if (!plain(t, c, seq, bytes, WEIR_TCP_ACK | WEIR_TCP_PSH, sent)) return false;
-    if (*sent != WEIR_SEND_OK) return true;
+    if (!lean(t, c, seq, bytes)) {
+        if (!plain(t, c, seq, bytes, WEIR_TCP_ACK | WEIR_TCP_PSH, sent)) return false;
+        if (*sent != WEIR_SEND_OK) return true;
+    }
     (void)weir_txlist_sent(&c->tx, &t->mem, seq + bytes, (uint32_t)t->now_us);
     if (!(c->flags & WEIR_C_TIMING)) weir_tcp_rexmt_start(t, c);
     return true;
