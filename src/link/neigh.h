@@ -80,6 +80,7 @@ struct weir_neigh {
     uint32_t
         next_ms; /* with next_known: the earliest when_ms of all lists, none of which has changed since */
     bool next_known;
+    bool *watch; /* NULL, or set to false whenever next_known is: somebody keeps what he made of it */
     struct weir_neigh_list list[WEIR_NEIGH_STATES];
     uint32_t ip, mask; /* our own address and its subnet's mask, numbers */
     uint8_t mac[6];

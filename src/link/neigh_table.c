@@ -75,11 +75,17 @@ struct weir_neigh_entry *weir_neigh_find(struct weir_neigh *n, uint32_t ip)
     return NULL;
 }
 
+static void changed(struct weir_neigh *n)
+{
+    n->next_known = false;
+    if (n->watch) *n->watch = false;
+}
+
 static void list_remove(struct weir_neigh *n, struct weir_neigh_entry *e)
 {
     if (e->state == WEIR_NEIGH_NONE) return;
     struct weir_neigh_list *l = &n->list[e->state];
-    n->next_known = false;
+    changed(n);
     if (e->before != 0)
         weir_neigh_at(n, e->before)->behind = e->behind;
     else
@@ -98,7 +104,7 @@ void weir_neigh_move(struct weir_neigh *n, struct weir_neigh_entry *e, enum weir
     list_remove(n, e);
     struct weir_neigh_list *l = &n->list[state];
     uint32_t number = weir_neigh_number(n, e);
-    n->next_known = false;
+    changed(n);
     e->state = (uint8_t)state;
     e->put_off = 0;
     e->when_ms = when_ms;
@@ -117,7 +123,7 @@ void weir_neigh_put_off(struct weir_neigh *n, struct weir_neigh_entry *e, uint32
     uint32_t number = weir_neigh_number(n, e);
     list_remove(n, e);
     e->put_off = 1;
-    n->next_known = false;
+    changed(n);
     e->when_ms = when_ms;
     e->behind = l->first;
     if (l->first != 0)

@@ -255,6 +255,17 @@ static inline bool WEIR_DECISION(weir_zpool_can)(const struct weir_zpool *z, uns
     return weir_zpool_can_larger(z, cls, kind, n);
 }
 
+/* The same for one segment of what a posted segment's device asked for: what keeping it will cost. */
+static inline bool weir_zpool_can_replace(const struct weir_zpool *z, const struct weir_zhead *h,
+                                          enum weir_take kind)
+{
+#ifndef WEIR_WRAP_DECISIONS
+    const struct weir_zpool_class *c = &z->cls[h->cls];
+    if (h->cls != 0 && c[-1].bytes < h->asked_bytes && c->free > c->floor[kind]) return true;
+#endif
+    return weir_zpool_can(z, weir_zpool_class_asked(z, h), kind, 1);
+}
+
 /* One more reference of the stack for this owner. false iff the count is at its limit; nothing changed then.
  */
 static inline bool weir_zpool_ref(struct weir_zpool *z, struct weir_zhead *h, enum weir_owner owner)
@@ -301,6 +312,26 @@ static inline bool weir_zpool_unref(struct weir_zpool *z, struct weir_zhead *h, 
     bool freed = weir_zpool_end_life(z, h);
     if (!freed) weir_zpool_note_peak(z); /* it counts as in use from now on */
     return freed;
+}
+
+/* A posted segment was kept by somebody else: its reference for POSTED goes, and a segment for what the device
+ * asked for takes its place. The same as weir_zpool_unref and weir_zpool_take. */
+static inline struct weir_zhead *weir_zpool_replace(struct weir_zpool *z, struct weir_zhead *h)
+{
+    uint32_t bytes = h->asked_bytes;
+#ifndef WEIR_WRAP_DECISIONS
+    struct weir_zpool_class *c = &z->cls[h->cls];
+    if (h->stk > 1 && h->cls != 0 && c[-1].bytes < bytes && c->free > c->floor[WEIR_TAKE_POST]) {
+        h->stk--;
+        h = weir_zpool_begin_life(z, c, WEIR_TAKE_POST);
+        z->posted--; /* one went and one came, and those in use are one more */
+        weir_zpool_note_peak(z);
+        h->asked_bytes = bytes;
+        return h;
+    }
+#endif
+    (void)weir_zpool_unref(z, h, WEIR_OWNER_POSTED);
+    return weir_zpool_take(z, bytes, WEIR_TAKE_POST);
 }
 
 /* Segments of one class that are used for a moment without a life of their own: off their list, but FREE, with

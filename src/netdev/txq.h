@@ -57,9 +57,16 @@ bool weir_txq_room(struct weir_txq *, uint32_t pieces);
 
 /* The same without flushing, for a compare: false means only that weir_txq_room must be asked. The device is
  * asked once a burst: what it promised it keeps until it is given frames. */
+static inline void weir_txq_ask(struct weir_txq *q)
+{
+    if (q->room != 0) return;
+    uint32_t room = q->dev->ops->tx_room(q->dev);
+    q->room = q->max;
+    if (room < q->max) q->room = room;
+}
 static inline bool weir_txq_has_place(struct weir_txq *q, uint32_t pieces)
 {
-    if (q->room == 0) q->room = weir_min_u32(q->dev->ops->tx_room(q->dev), q->max);
+    weir_txq_ask(q);
     return q->n < q->room && q->pieces + pieces <= q->max_pieces;
 }
 

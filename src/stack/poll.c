@@ -34,15 +34,16 @@ static void set_time(struct weir *w)
     w->tcp.now_ms = w->ip.now_ms = w->z.now_ms = ms;
 }
 
-static bool anything_given(const struct weir *w)
+static inline uint32_t anything_given(const struct weir *w)
 {
-    return atomic_load_explicit(&w->z.given, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&w->z.given, memory_order_relaxed);
 }
 
-/* Answered or failed neighbours: whoever waits tries again. */
-static void neighbours(struct weir *w)
+/* Timers; then answered or failed neighbours: whoever waits tries again. */
+static WEIR_APART void run_due(struct weir *w)
 {
     uint32_t next;
+    if (!weir_tcp_timers_quiet(&w->tcp)) weir_tcp_timers(&w->tcp, TIMERS_A_PASS);
     for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
         struct weir_ifc *ifc = &w->ip.ifc[i];
         if (ifc->ether) (void)weir_neigh_tick(&ifc->neigh, w->ip.now_ms, &next);
@@ -75,6 +76,7 @@ static void look_at_memory(struct weir *w)
 static inline void begin_pass(struct weir *w)
 {
     set_time(w);
+    if (!(anything_given(w) | weir_tcp_blocked(&w->tcp))) return;
     if (anything_given(w)) weir_drain_given(w);
     if (weir_tcp_blocked(&w->tcp)) weir_tcp_unblock(&w->tcp); /* before those that this burst makes dirty */
 }
@@ -103,8 +105,7 @@ static WEIR_APART void whole_pass(struct weir *w)
     w->asked = w->got && w->sparse ? w->got : w->conf.rx_burst;
     look_at_memory(w);
     weir_rx_all(w);
-    if (!weir_tcp_timers_quiet(&w->tcp)) weir_tcp_timers(&w->tcp, TIMERS_A_PASS);
-    neighbours(w);
+    if (!w->tcp.next_known || w->now_us >= w->next_us) run_due(w);
     end_pass(w);
 }
 
@@ -143,27 +144,48 @@ static void sooner(uint32_t ms, uint32_t *first_ms, bool *any)
     *any = true;
 }
 
-/* When there is something to do, whatever there is to tell. */
-static inline int64_t next_pass(struct weir *w)
+/* When timers or neighbours are due, kept for as long as none of them can be sooner (tcp.next_known). */
+static WEIR_APART uint64_t find_due(struct weir *w)
 {
     uint32_t ms, first_ms = 0;
-    uint64_t dev_us = UINT64_MAX;
-    bool any = weir_tcp_next(&w->tcp, &first_ms);
-    if (weir_tcp_ladder_next(&w->tcp, &ms)) sooner(ms, &first_ms, &any);
+    bool any = weir_tcp_next(&w->tcp, &first_ms), known = w->tcp.wheel.next_known || w->tcp.wheel.pending == 0;
     for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
         struct weir_ifc *ifc = &w->ip.ifc[i];
-        if (ifc->ether && weir_neigh_tick(&ifc->neigh, w->ip.now_ms, &ms)) sooner(ms, &first_ms, &any);
-        if (!ifc->dev->ops->next_us) continue;
-        uint64_t us = ifc->dev->ops->next_us(ifc->dev);
-        if (us < dev_us) dev_us = us;
+        if (!ifc->ether) continue;
+        if (weir_neigh_tick(&ifc->neigh, w->ip.now_ms, &ms)) sooner(ms, &first_ms, &any);
+        known = known && ifc->neigh.next_known;
     }
-    int64_t next = any ? us_of(w, first_ms) : NEVER;
-    if (dev_us < (uint64_t)next) next = (int64_t)dev_us;
-    if (!(w->tcp.dirty_first | w->tcp.blocked_room | w->tcp.blocked_record | w->more)) return next;
+    uint64_t tell_us = w->now_us + SLEEP_MAX_US, first_us = any ? (uint64_t)us_of(w, first_ms) : UINT64_MAX;
+    w->next_us = first_us < tell_us ? first_us : tell_us;
+    w->never = !any;
+    w->tcp.next_known = known;
+    return w->next_us;
+}
+
+/* What only some instances have to think of before they sleep: devices that know when they have work, the
+ * ladder's last rung, connections that could not send. */
+static WEIR_APART int64_t sooner_than(struct weir *w, int64_t next)
+{
+    uint32_t ms;
+    if (weir_tcp_ladder_next(&w->tcp, &ms)) next = next < us_of(w, ms) ? next : us_of(w, ms);
+    for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
+        struct weir_netdev *dev = w->ip.ifc[i].dev;
+        uint64_t us = dev->ops->next_us ? dev->ops->next_us(dev) : UINT64_MAX;
+        if (us < (uint64_t)next) next = (int64_t)us;
+    }
     /* Records come back in a poll mostly, but an application that aborts a connection gives them back too. */
     bool again = w->tcp.blocked_room || (w->tcp.blocked_record && weir_cells_left(&w->tcp.mem.txrecs) > 0);
     if (again && next > (int64_t)w->now_us + ROOM_US) next = (int64_t)w->now_us + ROOM_US;
     return w->tcp.dirty_first || w->more ? (int64_t)w->now_us : next;
+}
+
+/* When there is something to do, whatever there is to tell. */
+static inline int64_t next_pass(struct weir *w)
+{
+    uint64_t due = w->tcp.next_known ? w->next_us : find_due(w);
+    int64_t next = due < (uint64_t)NEVER ? (int64_t)due : NEVER;
+    uint32_t rare = w->tcp.dirty_first | w->tcp.blocked_room | w->tcp.blocked_record | w->tcp.ladder.rung;
+    return rare | w->more | w->scheduled ? sooner_than(w, next) : next;
 }
 
 /* What a poll would tell, send or carry out at once: events that did not fit or came of a call, a reset that
@@ -196,6 +218,7 @@ int weir_next(struct weir *w, int64_t *next_us)
 {
     int64_t next = next_pass(w);
     int handles = 0;
+    if (w->never && next == (int64_t)w->next_us) next = NEVER;
     for (uint32_t i = 0; i < w->ip.n_ifc; i++)
         handles += w->ip.ifc[i].dev->ops->wait_handle(w->ip.ifc[i].dev) >= 0;
     weir_tcp_memory(&w->tcp); /* what the application gave back since may be what a writer waits for, */

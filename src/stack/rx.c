@@ -130,9 +130,7 @@ static void settle(struct weir *w, struct weir_ifc *ifc, struct weir_zhead *h)
         (void)post(w, ifc, h);
         return;
     }
-    uint32_t bytes = h->asked_bytes;
-    (void)weir_zpool_unref(&w->z, h, WEIR_OWNER_POSTED);
-    h = weir_zpool_take(&w->z, bytes, WEIR_TAKE_POST);
+    h = weir_zpool_replace(&w->z, h);
     if (h) (void)post(w, ifc, h);
 }
 

@@ -180,6 +180,8 @@ int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifadd
         weir_neigh_init(&ifc->neigh, &ifc->txq, &w->z, &w->stats, &w->neigh_key, w->mem[i].neigh,
                         w->conf.neighbours, w->mem[i].neigh_bucket, w->mem[i].neigh_wait, w->conf.neigh_queue,
                         ifc->mac, ifc->addr, ifc->mask);
+    ifc->neigh.watch = &w->tcp.next_known;
+    w->tcp.next_known = false;
     int handle = dev->ops->wait_handle(dev);
     if (!caps_ok(&dev->caps))
         r = WEIR_ENOTSUP;
@@ -195,6 +197,7 @@ int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifadd
     w->ip.n_ifc = i + 1;
     bool wakes = !dev->caps.async && (handle >= 0 || dev->ops->next_us);
     w->wakes = wakes && (w->wakes || i == 0);
+    w->scheduled = w->scheduled || dev->ops->next_us;
     return 0;
 }
 

@@ -70,6 +70,7 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     t->now_us = now_us;
     t->now_ms = (uint32_t)(now_us / 1000);
     weir_wheel_init(&t->wheel, t->node, conf->conns, t->now_ms);
+    t->wheel.watch = &t->next_known;
     t->key_table = keys[0];
     t->key_isn = keys[1];
     t->key_port = keys[2];

@@ -193,6 +193,7 @@ struct weir_tcp {
     uint32_t tw_mask, n_tw, tw_free, tw_fresh, tw_live, tw_first, tw_last;
     struct weir_wheel wheel;
     struct weir_wheel_node *node;
+    bool next_known; /* the stack keeps when the next of these or a neighbour is due, and none became sooner */
 
     uint32_t dirty_first, dirty_last;
     uint32_t ready_first, ready_last, lis_ready;
@@ -258,6 +259,10 @@ static inline bool weir_conn_is(const struct weir_conn *c, uint32_t laddr, uint1
 {
     return c->rport == rport && c->lport == lport && c->raddr == raddr && c->laddr == laddr;
 }
+static inline uint32_t weir_conn_hint(uint32_t raddr, uint32_t rport)
+{
+    return (rport ^ raddr) & (WEIR_CONN_HINTS - 1);
+}
 /* The table of addresses and ports behind hints to the connections found last. A hint is believed only if its
  * cell is hashed and has these addresses and ports, so it need not be taken back when a connection ends. It
  * is chosen by numbers that a stranger knows: he can spoil hints, and then the keyed table answers, as it
@@ -265,7 +270,7 @@ static inline bool weir_conn_is(const struct weir_conn *c, uint32_t laddr, uint1
 static inline struct weir_conn *weir_conn_hinted(struct weir_tcp *t, uint32_t laddr, uint16_t lport,
                                                  uint32_t raddr, uint16_t rport)
 {
-    struct weir_conn **hint = &t->hint[(rport ^ raddr) & (WEIR_CONN_HINTS - 1)], *c = *hint;
+    struct weir_conn **hint = &t->hint[weir_conn_hint(raddr, rport)], *c = *hint;
     if (c && (c->flags & WEIR_C_HASHED) && weir_conn_is(c, laddr, lport, raddr, rport)) return c;
     c = weir_conn_lookup(t, laddr, lport, raddr, rport);
     if (c) *hint = c;

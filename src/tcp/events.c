@@ -16,9 +16,9 @@ static WEIR_APART int listener_events(struct weir_tcp *t, struct weir_event *out
     return k;
 }
 
-int weir_tcp_events(struct weir_tcp *t, struct weir_event *out, int n)
+/* Behind the first k. */
+static inline int conn_events(struct weir_tcp *t, struct weir_event *out, int k, int n)
 {
-    int k = t->lis_ready ? listener_events(t, out, n) : 0;
     uint32_t at = t->ready_first;
     while (k < n && at) {
         struct weir_conn *c = &t->conn[at - 1];
@@ -31,6 +31,16 @@ int weir_tcp_events(struct weir_tcp *t, struct weir_event *out, int n)
     t->ready_first = at;
     if (!at) t->ready_last = 0;
     return k;
+}
+
+static WEIR_APART int all_events(struct weir_tcp *t, struct weir_event *out, int n)
+{
+    return conn_events(t, out, listener_events(t, out, n), n);
+}
+
+int weir_tcp_events(struct weir_tcp *t, struct weir_event *out, int n)
+{
+    return t->lis_ready ? all_events(t, out, n) : conn_events(t, out, 0, n);
 }
 
 unsigned weir_tcp_ready(const struct weir_tcp *t, weir_id id)

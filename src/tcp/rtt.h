@@ -11,18 +11,20 @@
  * at most, and bounds all three. */
 static inline void weir_tcp_rtt(struct weir_tcp *t, struct weir_conn *c, uint32_t rtt_us)
 {
-    uint32_t most = t->conf->rto_max_us;
-    rtt_us = weir_min_u32(weir_max_u32(rtt_us, 1), most);
+    uint32_t most = t->conf->rto_max_us, least = t->conf->rto_min_us;
+    if (rtt_us - 1 >= most) rtt_us = rtt_us ? most : 1;
     if (c->srtt_us == 0) {
         c->srtt_us = rtt_us;
         c->rttvar_us = rtt_us / 2;
-    } else {
+    } else { /* neither of two numbers above 0 makes srtt 0 */
         uint32_t err = c->srtt_us > rtt_us ? c->srtt_us - rtt_us : rtt_us - c->srtt_us;
         c->rttvar_us = (3 * c->rttvar_us + err) / 4;
-        c->srtt_us = weir_max_u32((7 * c->srtt_us + rtt_us) / 8, 1);
+        c->srtt_us = (7 * c->srtt_us + rtt_us) / 8;
     }
-    uint32_t rto = c->srtt_us + weir_max_u32(WEIR_RTT_GRANULARITY_US, 4 * c->rttvar_us);
-    c->rto_us = weir_min_u32(weir_max_u32(rto, t->conf->rto_min_us), most);
+    uint32_t var = 4 * c->rttvar_us, rto = c->srtt_us + WEIR_RTT_GRANULARITY_US;
+    if (var > WEIR_RTT_GRANULARITY_US) rto = c->srtt_us + var;
+    c->rto_us = least;
+    if (rto > least) c->rto_us = rto > most ? most : rto;
 }
 
 #endif

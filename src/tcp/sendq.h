@@ -87,25 +87,15 @@ unsigned weir_sendq_slice(struct weir_sendq *, const struct weir_pktmem *, uint3
                           struct weir_piece *out, unsigned max, uint32_t max_piece_bytes, uint32_t boundary,
                           uint32_t *got);
 
-/* Takes the first descriptor away; for this file and sendq.c only. */
-static inline void weir_sendq_drop_first(struct weir_sendq *q, struct weir_pktmem *m)
-{
-    uint32_t next = weir_pbuf_drop(m, q->first, WEIR_OWNER_SENDQ);
-    if (q->cur == q->first) q->cur = next;
-    q->first = next;
-    if (next == 0) q->last = 0;
-    q->n--;
-    m->senders -= q->n == 0;
-}
-
 /* Everything before una (old una <= una <= end) is acknowledged: descriptors go or are trimmed. Returns how
  * many went. */
 unsigned weir_sendq_ack_some(struct weir_sendq *, struct weir_pktmem *, uint32_t una);
 static inline unsigned weir_sendq_ack(struct weir_sendq *q, struct weir_pktmem *m, uint32_t una)
 {
-    const struct weir_pbuf *p = weir_pbuf_at(m, q->first);
-    if (q->first == 0 || p->seq + p->bytes != una) return weir_sendq_ack_some(q, m, una);
-    weir_sendq_drop_first(q, m); /* exactly the first */
+    if (q->n != 1 || una != q->end) return weir_sendq_ack_some(q, m, una);
+    (void)weir_pbuf_drop(m, q->first, WEIR_OWNER_SENDQ); /* all there is, in one piece */
+    q->first = q->last = q->cur = q->n = 0;
+    m->senders--;
     q->una = una;
     return 1;
 }

@@ -36,6 +36,20 @@ static inline uint32_t weir_tcp_eff_mss(const struct weir_conn *c)
     uint32_t options = c->flags & WEIR_C_TS ? WEIR_TCP_TS_BYTES : 0;
     return weir_max_u32(c->mss, WEIR_TCP_MSS_MIN) - options;
 }
+/* ---- tcp_timer.c: retransmission ---- */
+/* The retransmission or persist timer ends in so many microseconds. */
+static inline void weir_tcp_rexmt_at(struct weir_tcp *t, struct weir_conn *c, uint32_t us)
+{
+    /* Rounded up, and the clock may be anywhere inside its millisecond: never early. rto_max_us bounds us. */
+    c->rexmt_ms = t->now_ms + (us + 999) / 1000 + 1;
+    c->flags |= WEIR_C_TIMING;
+    weir_conn_timer_at(t, c, c->rexmt_ms);
+}
+static inline void weir_tcp_rexmt_start(struct weir_tcp *t, struct weir_conn *c)
+{
+    c->flags &= ~(uint32_t)WEIR_C_PERSIST;
+    weir_tcp_rexmt_at(t, c, c->rto_us);
+}
 /* ---- tcp_plain.c ---- */
 /* weir_tcp_segment for an acknowledgement with at most one segment's payload in one piece. false: it is more
  * than that or can't leave now, and nothing was done. */
@@ -111,6 +125,11 @@ bool weir_cookie_check(const struct weir_tcp *, const struct weir_listener *, co
 static inline void weir_cc_newreno_acked(struct weir_conn *c, uint32_t acked, bool limited)
 {
     if (!limited || c->cwnd >= WEIR_CWND_MAX) return;
+    uint32_t grown = c->cwnd + acked;
+    if (grown <= c->ssthresh && grown <= WEIR_CWND_MAX) {
+        c->cwnd = grown;
+        return;
+    }
     if (c->cwnd < c->ssthresh) {
         uint32_t grow = weir_min_u32(acked, weir_min_u32(c->ssthresh, WEIR_CWND_MAX) - c->cwnd);
         c->cwnd += grow;
@@ -276,7 +295,6 @@ static inline bool weir_tcp_ladder_next(const struct weir_tcp *t, uint32_t *when
 /* ---- tcp_timer.c ---- */
 /* Runs at most budget expired timers. */
 void weir_tcp_timers(struct weir_tcp *, unsigned budget);
-void weir_tcp_rexmt_start(struct weir_tcp *, struct weir_conn *);
 void weir_tcp_rexmt_stop(struct weir_tcp *, struct weir_conn *);
 void weir_tcp_persist_start(struct weir_tcp *, struct weir_conn *);
 void weir_tcp_keep_start(struct weir_tcp *, struct weir_conn *, uint32_t after_ms);

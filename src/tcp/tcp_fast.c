@@ -27,7 +27,7 @@
 #define TS_WORD 0x0101080au /* NOP, NOP, TS, 10 bytes */
 #define HEADERS (WEIR_IP4_BYTES + WEIR_TCP_BYTES)
 
-/* With one of these the full path has more to do; and without HASHED it is nobody's. */
+/* With one of these the full path has more to do. */
 #define UNUSUAL                                                                                              \
     (WEIR_C_DETACHED | WEIR_C_RECOVERY | WEIR_C_RTO | WEIR_C_PERSIST | WEIR_C_FORCE | WEIR_C_FIN_SEEN)
 
@@ -41,8 +41,6 @@ static inline bool reads(const uint8_t *p, uint32_t mask, uint32_t as)
 
 /* What was read of the segment. */
 struct expected {
-    const struct weir_frame *frame;
-    const uint8_t *l4;
     uint32_t hdr_bytes, bytes; /* of the TCP header; of payload */
     uint32_t seq, ack, wnd;
     uint32_t tsval, tsecr; /* where timestamps were agreed on */
@@ -84,7 +82,6 @@ static inline bool read_header(struct expected *e, const uint8_t *p, uint32_t l4
         e->tsval = weir_be32(p + WEIR_TCP_BYTES + 4);
         e->tsecr = weir_be32(p + WEIR_TCP_BYTES + 8);
     }
-    e->l4 = p;
     e->hdr_bytes = hdr_bytes;
     e->bytes = l4_bytes - hdr_bytes;
     e->seq = weir_be32(p + 4);
@@ -99,15 +96,15 @@ static inline bool is_expected(const struct weir_conn *c, const struct expected 
     if (e->ack - c->tx.una > c->tx.nxt - c->tx.una) return false;
     if (e->bytes == 0 && e->ack == c->tx.una) return false;
     if ((c->flags & WEIR_C_TS) && weir_seq_lt(e->tsval, c->ts_recent)) return false;
-    return c->tx.lost == 0 && c->snd_wnd != 0 && e->wnd != 0;
+    if (c->tx.lost != 0 || c->snd_wnd == 0) return false;
+    return e->wnd != 0;
 }
 
 /* Summed here, where the device has not. */
-static WEIR_APART bool sum_good(const struct weir_conn *c, const struct expected *e)
+static WEIR_APART bool sum_good(const struct weir_conn *c, const uint8_t *l4, uint32_t bytes)
 {
-    uint32_t bytes = e->hdr_bytes + e->bytes;
     uint64_t sum = weir_csum_pseudo4(c->raddr, c->laddr, WEIR_PROTO_TCP, bytes);
-    return weir_csum_fold(weir_csum_add(sum, e->l4, bytes, 0)) == 0xffff;
+    return weir_csum_fold(weir_csum_add(sum, l4, bytes, 0)) == 0xffff;
 }
 
 /* tcp_ack.c's new_ack. */
@@ -137,37 +134,36 @@ static inline void take_window(struct weir_conn *c, const struct expected *e)
     c->snd_wnd = e->wnd;
     c->snd_wl1 = e->seq;
     c->snd_wl2 = e->ack;
-    c->max_snd_wnd = weir_max_u32(c->max_snd_wnd, e->wnd);
+    if (e->wnd > c->max_snd_wnd) c->max_snd_wnd = e->wnd;
     c->probes = 0;
 }
 
 /* Payload that the queue must think about. */
-static WEIR_APART void take_data_full(struct weir_tcp *t, struct weir_conn *c, const struct expected *e)
+static WEIR_APART void take_data_full(struct weir_tcp *t, struct weir_conn *c, const struct weir_frame *f,
+                                      const uint8_t *data, uint32_t bytes)
 {
-    uint32_t l4_at = (uint32_t)(e->l4 - e->frame->pieces[0].addr);
-    struct weir_rxpkt pkt = {.frame = e->frame, .l4_at = l4_at};
-    struct weir_seg s = {.pkt = &pkt, .seq = e->seq, .bytes = e->bytes};
-    s.h.hdr_bytes = (uint8_t)e->hdr_bytes;
-    (void)weir_tcp_data_input(t, c, &s);
+    struct weir_rxpkt pkt = {.frame = f, .l4_at = (uint32_t)(data - f->pieces[0].addr)};
+    struct weir_seg s = {.pkt = &pkt, .seq = c->rcv_nxt, .bytes = bytes};
+    (void)weir_tcp_data_input(t, c, &s); /* as if the header had no bytes: data begins at l4_at */
 }
 
-static inline void take_data(struct weir_tcp *t, struct weir_conn *c, struct weir_zhead *h,
-                             const struct expected *e)
+static inline void take_data(struct weir_tcp *t, struct weir_conn *c, const struct weir_frame *f,
+                             struct weir_zhead *h, const uint8_t *data, uint32_t bytes)
 {
-    uint8_t *data = (uint8_t *)(uintptr_t)(e->l4 + e->hdr_bytes);
-    if (!weir_recvq_alone(&c->rq, &t->mem, h, data, e->bytes, e->seq)) {
-        take_data_full(t, c, e);
+    if (!weir_recvq_alone(&c->rq, &t->mem, h, (uint8_t *)(uintptr_t)data, bytes, c->rcv_nxt)) {
+        take_data_full(t, c, f, data, bytes);
         return;
     }
-    c->rcv_nxt += e->bytes;
-    t->stats->rx_bytes += e->bytes;
-    c->rx_bytes += e->bytes;
+    c->rcv_nxt += bytes;
+    t->stats->rx_bytes += bytes;
+    c->rx_bytes += bytes;
     weir_conn_readable(t, c);
-    weir_tcp_choose_ack(t, c, e->bytes, false);
+    weir_tcp_choose_ack(t, c, bytes, false);
 }
 
-static inline void take(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, struct weir_zhead *h,
-                        const struct expected *e)
+/* All but its payload. */
+static inline void take_header(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc,
+                               const struct expected *e)
 {
     bool told = weir_tcp_tells_window(c, e->seq, e->ack), acks = e->ack != c->tx.una;
     t->stats->rx_segments++;
@@ -180,7 +176,20 @@ static inline void take(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc
     }
     c->heard_ms = t->now_ms;
     c->keep_probes = 0;
-    if (e->bytes) take_data(t, c, h, e);
+}
+
+static WEIR_APART struct weir_conn *look_up(struct weir_tcp *t, uint64_t addrs, uint32_t ports)
+{
+    return weir_conn_hinted(t, (uint32_t)addrs, (uint16_t)ports, (uint32_t)(addrs >> 32), (uint16_t)(ports >> 16));
+}
+
+/* The connection of these addresses and ports, the remote ones in front, or NULL. */
+static inline struct weir_conn *find(struct weir_tcp *t, uint64_t addrs, uint32_t ports)
+{
+    struct weir_conn *c = t->hint[weir_conn_hint((uint32_t)(addrs >> 32), ports >> 16)];
+    if (!c || ((uint32_t)c->rport << 16 | c->lport) != ports) return look_up(t, addrs, ports);
+    if (((uint64_t)c->raddr << 32 | c->laddr) != addrs) return look_up(t, addrs, ports);
+    return c;
 }
 
 bool weir_tcp_fast_frame(struct weir_tcp *t, struct weir_ifc *ifc, const struct weir_frame *f,
@@ -191,16 +200,16 @@ bool weir_tcp_fast_frame(struct weir_tcp *t, struct weir_ifc *ifc, const struct 
     if (f->n_pieces != 1 || t->ip->n_ifc != 1 || t->full_path) return false;
     const uint8_t *p = packet(ifc, f, &room);
     if (!p || !(total = packet_bytes(p, room))) return false;
-    uint32_t ports = weir_be32(p + WEIR_IP4_BYTES);
-    struct weir_conn *c =
-        weir_conn_hinted(t, weir_be32(p + 16), (uint16_t)ports, weir_be32(p + 12), (uint16_t)(ports >> 16));
-    if (!c || c->state != WEIR_TCP_ESTABLISHED || (c->flags & UNUSUAL)) return false;
-    if (!read_header(&e, p + WEIR_IP4_BYTES, total - WEIR_IP4_BYTES, (c->flags & WEIR_C_TS) != 0))
-        return false;
+    struct weir_conn *c = find(t, weir_be64(p + 12), weir_be32(p + WEIR_IP4_BYTES));
+    if (!c || c->state != WEIR_TCP_ESTABLISHED) return false;
+    if ((c->flags & (UNUSUAL | WEIR_C_HASHED)) != WEIR_C_HASHED) return false; /* else it is a stale hint, too */
+    p += WEIR_IP4_BYTES;
+    total -= WEIR_IP4_BYTES;
+    if (!read_header(&e, p, total, (c->flags & WEIR_C_TS) != 0)) return false;
     e.wnd <<= c->snd_wscale;
-    e.frame = f;
     if (!is_expected(c, &e)) return false;
-    if (!(f->flags & (WEIR_FRAME_CSUM_GOOD | WEIR_FRAME_CSUM_NEEDED)) && !sum_good(c, &e)) return false;
-    take(t, c, ifc, h, &e);
+    if (!(f->flags & (WEIR_FRAME_CSUM_GOOD | WEIR_FRAME_CSUM_NEEDED)) && !sum_good(c, p, total)) return false;
+    take_header(t, c, ifc, &e);
+    if (e.bytes) take_data(t, c, f, h, p + e.hdr_bytes, e.bytes);
     return true;
 }

@@ -94,14 +94,11 @@ WEIR_TEMPLATE void put_headers(const struct weir_tcp *t, const struct weir_conn 
 static inline void put_csum(const struct weir_ifc *ifc, struct weir_frame *f, const struct plain *s, uint8_t *l4,
                             uint32_t hdr_bytes, uint32_t lower)
 {
-    f->flags = f->csum_start = f->csum_field = 0;
-    if (ifc->dev->caps.offloads & WEIR_OFF_TX_CSUM) {
-        f->flags = WEIR_FRAME_CSUM_NEEDED;
-        f->csum_start = (uint16_t)lower;
-        f->csum_field = WEIR_TCP_CSUM_AT;
-    } else {
-        finish_csum(l4, hdr_bytes, &s->data);
-    }
+    bool device = (ifc->dev->caps.offloads & WEIR_OFF_TX_CSUM) != 0;
+    f->flags = device ? WEIR_FRAME_CSUM_NEEDED : 0;
+    f->csum_start = (uint16_t)(device ? lower : 0);
+    f->csum_field = device ? WEIR_TCP_CSUM_AT : 0;
+    if (!device) finish_csum(l4, hdr_bytes, &s->data);
 }
 
 static void build(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, const struct plain *s,
@@ -171,28 +168,28 @@ static inline bool was_idle(const struct weir_tcp *t, const struct weir_conn *c)
 /* weir_tcp_window, where the edge that is told certainly stays where it is; 0: it has to be asked. */
 static inline uint32_t window_as_before(const struct weir_tcp *t, const struct weir_conn *c)
 {
-    uint32_t most = c->rcv_nxt + c->rcvbuf - c->rcv_adv;
-    if (most >= c->mss || most >= c->rcvbuf / 2) return 0; /* the least step of the edge */
-    if (t->mem.press.rung != WEIR_RUNG_NONE || (c->flags & (WEIR_C_CUT | WEIR_C_SHUT))) return 0;
-    return weir_min_u32((c->rcv_adv - c->rcv_nxt) >> c->rcv_wscale, 65535);
+    uint32_t most = c->rcv_nxt + c->rcvbuf - c->rcv_adv, wnd = (c->rcv_adv - c->rcv_nxt) >> c->rcv_wscale;
+    if (most >= c->mss || most >= c->rcvbuf / 2 || wnd > 65535) return 0; /* the least step of the edge */
+    return t->mem.press.rung != WEIR_RUNG_NONE || (c->flags & (WEIR_C_CUT | WEIR_C_SHUT)) ? 0 : wnd;
 }
 
 /* The most frequent of plain segments: over Ethernet, with timestamps, in the output phase of a synchronous device,
- * which needs no references. false: nothing was done. */
-static inline bool lean(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_t bytes)
+ * which needs no references. weir_txq_ask was called. false: nothing was done. */
+static inline bool lean(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, uint32_t seq,
+                        uint32_t bytes)
 {
     enum { HDR = WEIR_TCP_BYTES + WEIR_TCP_TS_BYTES, LOWER = WEIR_ETH_BYTES + WEIR_IP4_BYTES };
-    struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
     struct weir_txq *q = &ifc->txq;
     const struct weir_pbuf *p = weir_pbuf_at(&t->mem, c->sq.last); /* the queue is not empty: there are bytes */
-    if (!t->ip->at_once || !ifc->ether || !(c->flags & WEIR_C_TS)) return false;
-    if (weir_seq_lt(seq, p->seq) || bytes > ifc->piece_max || !weir_txq_has_place(q, 2)) return false;
+    struct weir_neigh_entry *e = weir_neigh_hit(&ifc->neigh, c->next_hop); /* only with Ethernet is there one */
+    if (!t->ip->at_once || !e || !(c->flags & WEIR_C_TS)) return false;
+    if (weir_seq_lt(seq, p->seq) || bytes > ifc->piece_max) return false;
+    if (q->n >= q->room || q->pieces + 2 > q->max_pieces) return false;
     struct plain s = {.seq = seq, .flags = WEIR_TCP_ACK | WEIR_TCP_PSH, .wnd = window_as_before(t, c)};
-    struct weir_neigh_entry *e = weir_neigh_hit(&ifc->neigh, c->next_hop);
-    if (!e || !s.wnd) return false;
-    const struct weir_zhead *h = weir_txq_borrow(q);
+    const struct weir_zhead *h = s.wnd ? weir_txq_borrow(q) : NULL;
     if (!h) return false;
-    uint8_t *l4 = weir_zpool_first(t->mem.z, h) + ifc->l4_at;
+    uint8_t *l4 = weir_zpool_first(q->z, h) + ifc->l4_at;
+    WEIR_KEEP(l4);
     e->used_ms = t->now_ms;
     s.mac = e->mac;
     s.data = (struct weir_piece){p->addr + (seq - p->seq), bytes};
@@ -206,9 +203,22 @@ static inline bool lean(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, u
     return true;
 }
 
+static WEIR_APART bool answer_plain(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_t bytes,
+                                    enum weir_send *sent)
+{
+    if (!plain(t, c, seq, bytes, WEIR_TCP_ACK | WEIR_TCP_PSH, sent)) return false;
+    if (*sent != WEIR_SEND_OK) return true;
+    (void)weir_txlist_sent(&c->tx, &t->mem, seq + bytes, (uint32_t)t->now_us);
+    if (!(c->flags & WEIR_C_TIMING)) weir_tcp_rexmt_start(t, c);
+    return true;
+}
+
 bool weir_tcp_answer(struct weir_tcp *t, struct weir_conn *c, enum weir_send *sent)
 {
     const uint32_t special = WEIR_C_FORCE | WEIR_C_CORK;
+    struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
+    WEIR_KEEP(ifc);
+    weir_txq_ask(&ifc->txq);
     uint32_t seq = c->tx.nxt, bytes = c->sq.end - seq;
     if (c->state != WEIR_TCP_ESTABLISHED || (c->flags & special) || c->tx.lost || c->sq.closed) return false;
     if (bytes - 1 >= c->eff_mss || bytes > c->tx.una + c->snd_wnd - seq) return false; /* wraps to too much, */
@@ -216,11 +226,8 @@ bool weir_tcp_answer(struct weir_tcp *t, struct weir_conn *c, enum weir_send *se
     if (c->cwnd < c->tx.pipe + bytes || was_idle(t, c)) return false;
     if (!(c->flags & WEIR_C_NODELAY) && c->tx.una != seq) return false;
     if (!weir_txlist_room(&c->tx, &t->mem)) return false;
-    if (!lean(t, c, seq, bytes)) {
-        if (!plain(t, c, seq, bytes, WEIR_TCP_ACK | WEIR_TCP_PSH, sent)) return false;
-        if (*sent != WEIR_SEND_OK) return true;
-    }
-    (void)weir_txlist_sent(&c->tx, &t->mem, seq + bytes, (uint32_t)t->now_us);
+    if (c->tx.first != 0 || !lean(t, c, ifc, seq, bytes)) return answer_plain(t, c, seq, bytes, sent);
+    weir_txlist_sent_first(&c->tx, &t->mem, seq + bytes, (uint32_t)t->now_us);
     if (!(c->flags & WEIR_C_TIMING)) weir_tcp_rexmt_start(t, c);
     return true;
 }

@@ -70,14 +70,19 @@ static inline bool WEIR_DECISION(weir_txlist_room)(const struct weir_txlist *l, 
 /* [nxt, end) was sent for the first time. false iff the list is empty and no record can be had; nothing
  * changed then. */
 bool weir_txlist_sent_more(struct weir_txlist *, struct weir_pktmem *, uint32_t end, uint32_t now_us);
-static inline bool weir_txlist_sent(struct weir_txlist *l, struct weir_pktmem *m, uint32_t end,
-                                    uint32_t now_us)
+/* Its plain case: the list is empty, and weir_txlist_room said yes. */
+static inline bool weir_txlist_sent_first(struct weir_txlist *l, struct weir_pktmem *m, uint32_t end,
+                                          uint32_t now_us)
 {
-    if (l->first != 0 || l->max == 0) return weir_txlist_sent_more(l, m, end, now_us);
-    uint32_t number = weir_cells_get_here(&m->txrecs, sizeof(struct weir_txrec)); /* the list's first, which is kept for it */
+    uint32_t number = weir_cells_get_here(&m->txrecs, sizeof(struct weir_txrec));
     if (number == 0) return false;
     struct weir_txrec *r = weir_txrec_at(m, number);
-    *r = (struct weir_txrec){.seq = l->nxt, .end = end, .sent_us = now_us, .times = 1};
+    r->seq = l->nxt;
+    r->end = end;
+    r->sent_us = now_us;
+    r->next = 0;
+    r->flags = 0;
+    r->times = 1;
     l->first = l->last = number;
     l->n = 1;
     m->txlists_used++;
@@ -85,22 +90,26 @@ static inline bool weir_txlist_sent(struct weir_txlist *l, struct weir_pktmem *m
     l->nxt = end;
     return true;
 }
+static inline bool weir_txlist_sent(struct weir_txlist *l, struct weir_pktmem *m, uint32_t end,
+                                    uint32_t now_us)
+{
+    if (l->first != 0 || l->max == 0) return weir_txlist_sent_more(l, m, end, now_us);
+    return weir_txlist_sent_first(l, m, end, now_us); /* the record that is kept for it */
+}
 
 /* Everything before una (una <= nxt, > the list's una) is acknowledged. */
 struct weir_txack weir_txlist_ack_some(struct weir_txlist *, struct weir_pktmem *, uint32_t una);
 static inline struct weir_txack weir_txlist_ack(struct weir_txlist *l, struct weir_pktmem *m, uint32_t una)
 {
-    uint32_t number = l->first;
-    const struct weir_txrec *r = weir_txrec_at(m, number);
-    if (number == 0 || r->end != una || r->flags != 0) return weir_txlist_ack_some(l, m, una);
-    /* Exactly the first record, which was sent once. */
+    /* All that is out, in one record that was sent once. */
+    if (l->n != 1 || una != l->nxt) return weir_txlist_ack_some(l, m, una);
+    const struct weir_txrec *r = weir_txrec_at(m, l->first);
+    if (r->flags != 0) return weir_txlist_ack_some(l, m, una);
     struct weir_txack a = {.acked = una - l->una, .sent_us = r->sent_us, .sample = true};
-    l->pipe -= r->end - r->seq;
-    l->first = r->next;
-    if (l->first == 0) l->last = 0;
+    weir_cells_put_here(&m->txrecs, sizeof(struct weir_txrec), l->first);
+    m->txlists_used--;
+    l->first = l->last = l->pipe = l->n = 0;
     l->una = una;
-    weir_cells_put_here(&m->txrecs, sizeof(struct weir_txrec), number);
-    m->txlists_used -= --l->n == 0;
     return a;
 }
 
