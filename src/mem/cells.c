@@ -10,7 +10,8 @@ void weir_cells_init(struct weir_cells *c, void *base, uint32_t count, uint32_t 
 
 uint32_t weir_cells_get(struct weir_cells *c)
 {
-    return weir_cells_get_here(c, c->cell_bytes);
+    void *cell;
+    return weir_cells_get_here(c, c->cell_bytes, &cell);
 }
 
 void weir_cells_put(struct weir_cells *c, uint32_t number)

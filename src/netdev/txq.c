@@ -69,7 +69,7 @@ static void release_pieces(struct weir_txq *q, const struct weir_piece *p, uint3
 static void release_frame(struct weir_txq *q, uint32_t i)
 {
     const struct weir_frame *f = &q->frame[i];
-    if (!(q->lean >> i & 1)) release_pieces(q, f->pieces, q->bare >> i & 1, f->n_pieces);
+    if (i >= q->lean) release_pieces(q, f->pieces, q->bare >> i & 1, f->n_pieces);
 }
 
 /* References for pieces 1 to n - 1; how many pieces have one then, n unless a count is at its limit. */
@@ -133,13 +133,13 @@ void weir_txq_flush(struct weir_txq *q)
     uint32_t taken = 0;
     if (q->n > 0) {
         taken = weir_min_u32(q->dev->ops->tx_burst(q->dev, q->frame, q->n), q->n);
-        if (taken < q->n || q->lean != ~(uint64_t)0 >> (WEIR_TXQ_MAX - q->n)) settle(q, taken);
+        if (taken < q->n || q->lean < q->n) settle(q, taken);
     }
     weir_zpool_bring_back(q->z, &q->blocks, q->cls);
     q->stats->tx_frames += taken;
     q->stats->tx_bytes_wire += q->bytes;
-    q->n = q->pieces = q->room = 0;
-    q->bytes = q->bare = q->lean = 0;
+    q->n = q->pieces = q->room = q->lean = 0;
+    q->bytes = q->bare = 0;
 }
 
 unsigned weir_txq_reap(struct weir_txq *q, unsigned budget)

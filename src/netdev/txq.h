@@ -38,8 +38,9 @@ struct weir_txq {
     uint8_t cls;    /* of header blocks that are borrowed */
     bool sync;      /* the device is synchronous */
     bool bare_next; /* a block was borrowed for the frame that is pushed next */
+    uint32_t lean;  /* the burst's first frames, so many, are lean */
     uint64_t bytes; /* of the burst */
-    uint64_t bare, lean; /* a bit for each frame */
+    uint64_t bare;  /* a bit for each frame */
     struct weir_zborrow blocks;
 };
 #define WEIR_TXQ_MAX 64u /* by the bits */
@@ -77,10 +78,10 @@ static inline struct weir_zhead *weir_txq_borrow(struct weir_txq *q)
     return q->sync ? weir_zpool_borrow(q->z, &q->blocks, q->cls) : NULL;
 }
 
-/* Whether a flush has anything to do. */
+/* Whether a flush has anything to do, and be it to forget what the device promised. */
 static inline bool weir_txq_pending(const struct weir_txq *q)
 {
-    return (q->n | q->blocks.n) != 0;
+    return (q->n | q->blocks.n | q->room) != 0;
 }
 
 /* weir_txq_push in its parts, for a frame that is built where it will lie: a place for a frame of `bytes`,
@@ -103,12 +104,12 @@ static inline void weir_txq_piece(struct weir_txq *q, struct weir_frame *f, uint
     q->pieces++;
 }
 
-/* A lean frame of n_pieces, with a borrowed header block: what weir_txq_place says, but that its pieces are the
+/* A lean frame of n_pieces, with a borrowed header block, where all before it are lean (lean = n): what weir_txq_place says, but that its pieces are the
  * caller's to fill in and have no references. */
 static inline struct weir_frame *weir_txq_place_lean(struct weir_txq *q, uint32_t bytes, uint32_t n_pieces)
 {
-    q->lean |= (uint64_t)1 << q->n;
     struct weir_frame *f = weir_txq_place(q, bytes);
+    q->lean = q->n;
     f->n_pieces = (uint16_t)n_pieces;
     q->pieces += n_pieces;
     return f;

@@ -65,14 +65,16 @@ static inline bool WEIR_DECISION(weir_pbuf_room)(const struct weir_pktmem *m, en
 static inline uint32_t weir_pbuf_new_in(struct weir_pktmem *m, struct weir_zhead *h, uint8_t *addr,
                                         uint32_t n, uint32_t seq, enum weir_owner owner)
 {
-    uint32_t number = weir_pbuf_room(m, owner) ? weir_cells_get_here(&m->pbufs, sizeof(struct weir_pbuf)) : 0;
+    void *cell;
+    if (!weir_pbuf_room(m, owner)) return 0;
+    uint32_t number = weir_cells_get_here(&m->pbufs, sizeof(struct weir_pbuf), &cell);
     if (number == 0) return 0;
     if (!weir_zpool_ref(m->z, h, owner)) {
         weir_cells_put_here(&m->pbufs, sizeof(struct weir_pbuf), number);
         return 0;
     }
     m->to_send += owner == WEIR_OWNER_SENDQ;
-    struct weir_pbuf *p = weir_pbuf_at(m, number);
+    struct weir_pbuf *p = cell;
     p->addr = addr;
     p->bytes = n;
     p->seq = seq;

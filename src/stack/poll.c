@@ -77,7 +77,10 @@ static inline void begin_pass(struct weir *w)
 {
     set_time(w);
     if (!(anything_given(w) | weir_tcp_blocked(&w->tcp))) return;
-    if (anything_given(w)) weir_drain_given(w);
+    if (anything_given(w)) {
+        weir_drain_given(w);
+        look_at_memory(w);
+    }
     if (weir_tcp_blocked(&w->tcp)) weir_tcp_unblock(&w->tcp); /* before those that this burst makes dirty */
 }
 
@@ -97,13 +100,15 @@ static WEIR_APART void send_pass(struct weir *w)
     end_pass(w);
 }
 
+/* The look before it receives is the caller's where the application may have taken memory since the last one;
+ * where nobody may, memory that was ample is ample still. */
 static WEIR_APART void whole_pass(struct weir *w)
 {
     begin_pass(w);
     w->more = false;
     w->sparse = is_sparse(w);
     w->asked = w->got && w->sparse ? w->got : w->conf.rx_burst;
-    look_at_memory(w);
+    if (w->tcp.mem.press.rung != WEIR_RUNG_NONE) look_at_memory(w);
     weir_rx_all(w);
     if (!w->tcp.next_known || w->now_us >= w->next_us) run_due(w);
     end_pass(w);
@@ -185,7 +190,7 @@ static inline int64_t next_pass(struct weir *w)
     uint64_t due = w->tcp.next_known ? w->next_us : find_due(w);
     int64_t next = due < (uint64_t)NEVER ? (int64_t)due : NEVER;
     uint32_t rare = w->tcp.dirty_first | w->tcp.blocked_room | w->tcp.blocked_record | w->tcp.ladder.rung;
-    return rare | w->more | w->scheduled ? sooner_than(w, next) : next;
+    return (rare | w->more | w->scheduled) != 0 ? sooner_than(w, next) : next;
 }
 
 /* What a poll would tell, send or carry out at once: events that did not fit or came of a call, a reset that
@@ -272,10 +277,12 @@ int weir_poll(struct weir *w, struct weir_event *ev, int n, int64_t timeout_us)
     if (ev == NULL ? n != 0 : n < 0) return WEIR_EINVAL;
     w->stats.polls++;
     get_up(w);
-    if (sends_first(w, timeout_us))
+    if (sends_first(w, timeout_us)) {
         send_pass(w);
-    else
+    } else {
+        look_at_memory(w);
         whole_pass(w);
+    }
     int64_t end = NEVER;
     if (timeout_us >= 0 && timeout_us < NEVER - (int64_t)w->now_us) end = (int64_t)w->now_us + timeout_us;
     for (;;) {

@@ -116,7 +116,7 @@ bool weir_rx_fill(struct weir *w, struct weir_ifc *ifc)
 }
 
 /* Taken from a larger class than the device asks for, while its own has some again. */
-static bool too_large(const struct weir *w, const struct weir_zhead *h)
+static WEIR_APART bool too_large(const struct weir *w, const struct weir_zhead *h)
 {
     const struct weir_zpool_class *c = &w->z.cls[weir_zpool_class_asked(&w->z, h)];
     return c < &w->z.cls[h->cls] && c->free > c->floor[WEIR_TAKE_POST];
@@ -124,32 +124,36 @@ static bool too_large(const struct weir *w, const struct weir_zhead *h)
 
 /* After the stages: was the buffer kept? Then it is replaced by what the device asked for, whatever class it
  * got then. */
-static void settle(struct weir *w, struct weir_ifc *ifc, struct weir_zhead *h)
+static inline void settle(struct weir *w, struct weir_ifc *ifc, struct weir_zhead *h)
 {
-    if (h->stk == 1 && h->app == 0 && !too_large(w, h)) {
-        (void)post(w, ifc, h);
-        return;
-    }
-    h = weir_zpool_replace(&w->z, h);
+    bool kept = h->stk != 1 || h->app != 0;
+    if (kept || too_large(w, h)) h = weir_zpool_replace(&w->z, h);
     if (h) (void)post(w, ifc, h);
 }
 
-static void burst(struct weir *w, struct weir_ifc *ifc)
+static WEIR_APART void settle_all(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f)
 {
-    unsigned n = ifc->dev->ops->rx_burst(ifc->dev, w->rx, w->asked);
-    for (unsigned i = 0; i < n; i++) {
-        const struct weir_frame *f = &w->rx[i];
-        struct weir_zhead *h = f->n_pieces > 0 ? weir_zpool_head(&w->z, f->pieces[0].addr) : NULL;
-        w->stats.rx_frames++;
+    for (unsigned k = 0; k < f->n_pieces; k++)
+        settle(w, ifc, weir_zpool_head(&w->z, f->pieces[k].addr));
+}
+
+static WEIR_APART void burst(struct weir *w, struct weir_ifc *ifc)
+{
+    struct weir_netdev *dev = ifc->dev;
+    unsigned n = dev->ops->rx_burst(dev, w->rx, w->asked);
+    w->stats.rx_frames += n;
+    for (const struct weir_frame *f = w->rx, *end = f + n; f < end; f++) {
+        struct weir_zhead *h = f->n_pieces == 1 ? weir_zpool_head(&w->z, f->pieces[0].addr) : NULL;
         w->stats.rx_bytes_wire += f->bytes;
-        if (!weir_tcp_fast_frame(&w->tcp, ifc, f, h)) frame_input(w, ifc, f);
-        if (h) settle(w, ifc, h);
-        for (unsigned k = 1; k < f->n_pieces; k++)
-            settle(w, ifc, weir_zpool_head(&w->z, f->pieces[k].addr));
+        if (!h || !weir_tcp_fast_frame(&w->tcp, ifc, f, h)) frame_input(w, ifc, f);
+        if (h)
+            settle(w, ifc, h);
+        else
+            settle_all(w, ifc, f);
     }
-    if (ifc->dev->ops->rx_want(ifc->dev)) (void)weir_rx_fill(w, ifc);
-    if (n == w->conf.rx_burst) w->more = true;
     if (n > 0) w->got = n;
+    if (n == w->conf.rx_burst) w->more = true;
+    if (dev->ops->rx_want(dev)) (void)weir_rx_fill(w, ifc);
 }
 
 void weir_rx_all(struct weir *w)

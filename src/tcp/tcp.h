@@ -95,8 +95,8 @@ static inline void weir_tcp_set_mss(const struct weir_tcp *t, struct weir_conn *
 /* Any TCP packet for one of our addresses. */
 enum weir_verdict weir_tcp_full_input(struct weir_tcp *, const struct weir_rxpkt *);
 /* ---- tcp_fast.c ---- */
-/* Takes the frame in, from its first byte on, if it brings the segment that an established connection expects
- * next; false: it is another one, and nothing was done. h: the head of the first piece's zbuf. */
+/* Takes a frame of one piece in, from its first byte on, if it brings the segment that an established connection
+ * expects next; false: it is another one, and nothing was done. h: the head of the piece's zbuf. */
 bool weir_tcp_fast_frame(struct weir_tcp *, struct weir_ifc *, const struct weir_frame *,
                          struct weir_zhead *h);
 /* ---- syn.c: segments to listeners and in SYN-SENT ---- */
@@ -338,10 +338,10 @@ void weir_tcp_wake_held(struct weir_tcp *);
 static inline void weir_tcp_returned(struct weir_tcp *t, uint32_t lent_id, uint32_t bytes, uint32_t seg_bytes)
 {
     uint32_t i = lent_id & ((1u << WEIR_ID_INDEX_BITS) - 1);
-    t->lent -= weir_min_u32(bytes, t->lent);
+    t->lent = t->lent > bytes ? t->lent - bytes : 0;
     if (i < t->fresh_conn && t->conn[i].id == lent_id) {
         struct weir_conn *c = &t->conn[i];
-        c->lent -= weir_min_u32(bytes, c->lent);
+        c->lent = c->lent > bytes ? c->lent - bytes : 0;
         seg_bytes = weir_min_u32(seg_bytes, c->rq.lent_seg_bytes);
         c->rq.lent_seg_bytes -= seg_bytes;
         t->mem.strict.pinned_bytes -= seg_bytes;

@@ -197,7 +197,7 @@ bool weir_tcp_fast_frame(struct weir_tcp *t, struct weir_ifc *ifc, const struct 
 {
     struct expected e;
     uint32_t room, total;
-    if (f->n_pieces != 1 || t->ip->n_ifc != 1 || t->full_path) return false;
+    if (t->ip->n_ifc != 1 || t->full_path) return false;
     const uint8_t *p = packet(ifc, f, &room);
     if (!p || !(total = packet_bytes(p, room))) return false;
     struct weir_conn *c = find(t, weir_be64(p + 12), weir_be32(p + WEIR_IP4_BYTES));

@@ -69,7 +69,7 @@ static void note_passed(struct weir_tcp *t, struct weir_zhead *h)
 /* Whether a lent piece, or any other, certainly may go to a send queue. */
 static inline bool passes(const struct weir_tcp *t, const struct weir_zhead *h)
 {
-    return h->lent_id == 0 || (t->mem.strict.limit_bytes == 0 && weir_tcp_few_to_send(t));
+    return h->lent_id == 0 || (t->mem.strict.limit_bytes == 0 && (t->mem.to_send == 0 || weir_tcp_few_to_send(t)));
 }
 
 /* The write of a server that answers: by reference, on an established connection whose queue is empty, all of

@@ -184,7 +184,7 @@ static inline bool lean(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc
     struct weir_neigh_entry *e = weir_neigh_hit(&ifc->neigh, c->next_hop); /* only with Ethernet is there one */
     if (!t->ip->at_once || !e || !(c->flags & WEIR_C_TS)) return false;
     if (weir_seq_lt(seq, p->seq) || bytes > ifc->piece_max) return false;
-    if (q->n >= q->room || q->pieces + 2 > q->max_pieces) return false;
+    if (q->n >= q->room || q->n != q->lean || q->pieces + 2 > q->max_pieces) return false;
     struct plain s = {.seq = seq, .flags = WEIR_TCP_ACK | WEIR_TCP_PSH, .wnd = window_as_before(t, c)};
     const struct weir_zhead *h = s.wnd ? weir_txq_borrow(q) : NULL;
     if (!h) return false;

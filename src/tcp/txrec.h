@@ -74,9 +74,10 @@ bool weir_txlist_sent_more(struct weir_txlist *, struct weir_pktmem *, uint32_t 
 static inline bool weir_txlist_sent_first(struct weir_txlist *l, struct weir_pktmem *m, uint32_t end,
                                           uint32_t now_us)
 {
-    uint32_t number = weir_cells_get_here(&m->txrecs, sizeof(struct weir_txrec));
+    void *cell;
+    uint32_t number = weir_cells_get_here(&m->txrecs, sizeof(struct weir_txrec), &cell);
     if (number == 0) return false;
-    struct weir_txrec *r = weir_txrec_at(m, number);
+    struct weir_txrec *r = cell;
     r->seq = l->nxt;
     r->end = end;
     r->sent_us = now_us;
