@@ -50,10 +50,16 @@ static WEIR_APART void run_due(struct weir *w)
     }
 }
 
-static void flush_all(struct weir *w)
+static WEIR_APART void flush_from(struct weir *w, uint32_t i)
 {
-    for (uint32_t i = 0; i < w->ip.n_ifc; i++)
+    for (; i < w->ip.n_ifc; i++)
         if (weir_txq_pending(&w->ip.ifc[i].txq)) weir_txq_flush(&w->ip.ifc[i].txq);
+}
+
+static inline void flush_all(struct weir *w)
+{
+    if (weir_txq_pending(&w->ip.ifc[0].txq)) weir_txq_flush(&w->ip.ifc[0].txq); /* nothing pends where none is */
+    if (w->ip.n_ifc > 1) flush_from(w, 1);
 }
 
 static uint64_t moved_bytes(const struct weir *w)
@@ -68,26 +74,40 @@ static bool is_sparse(const struct weir *w)
     return w->waited && w->wakes && w->little && w->now_us - w->wait_us >= SPARSE_US;
 }
 
-static void look_at_memory(struct weir *w)
+static WEIR_APART void look_closely(struct weir *w)
 {
-    (void)weir_press_update(&w->tcp.mem.press, &w->z, &w->tcp.mem.pbufs);
+    (void)weir_press_look(&w->tcp.mem.press, &w->z, &w->tcp.mem.pbufs);
+}
+
+static inline void look_at_memory(struct weir *w)
+{
+    if (!weir_press_ample(&w->tcp.mem.press, &w->z, &w->tcp.mem.pbufs)) look_closely(w);
+}
+
+static WEIR_APART void catch_up(struct weir *w)
+{
+    if (anything_given(w)) {
+        weir_drain_given(w);
+        look_at_memory(w);
+    }
+    weir_tcp_unblock(&w->tcp); /* before those that this burst makes dirty */
 }
 
 static inline void begin_pass(struct weir *w)
 {
     set_time(w);
-    if (!(anything_given(w) | weir_tcp_blocked(&w->tcp))) return;
-    if (anything_given(w)) {
-        weir_drain_given(w);
-        look_at_memory(w);
-    }
-    if (weir_tcp_blocked(&w->tcp)) weir_tcp_unblock(&w->tcp); /* before those that this burst makes dirty */
+    if ((anything_given(w) | weir_tcp_blocked(&w->tcp)) != 0) catch_up(w);
+}
+
+static WEIR_APART void climb(struct weir *w)
+{
+    if (weir_tcp_ladder_pass(&w->tcp)) w->more = true;
 }
 
 static inline void end_pass(struct weir *w)
 {
     look_at_memory(w); /* before windows are told */
-    if (weir_tcp_ladder(&w->tcp)) w->more = true;
+    if (!weir_tcp_ladder_idle(&w->tcp)) climb(w);
     if (w->tcp.dirty_first) weir_tcp_output_all(&w->tcp);
     flush_all(w);
     if (w->tcp.memwait_first) weir_tcp_memory(&w->tcp);

@@ -155,6 +155,7 @@ void weir_conn_free(struct weir_tcp *t, struct weir_conn *c)
     weir_txlist_clear(&c->tx, &t->mem);
     weir_recvq_clear(&c->rq, &t->mem);
     c->id = 0;
+    c->flags = WEIR_C_DETACHED;
     c->lport = (uint16_t)(gen > WEIR_ID_GEN_MASK ? 1 : gen); /* the next life's generation */
     c->hash_next = t->free_conn;
     t->free_conn = i + 1;

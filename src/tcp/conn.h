@@ -240,8 +240,8 @@ void weir_conn_free(struct weir_tcp *, struct weir_conn *);
 static inline struct weir_conn *weir_conn_by_id(const struct weir_tcp *t, weir_id id)
 {
     uint32_t i = id & ((1u << WEIR_ID_INDEX_BITS) - 1);
-    if (id == 0 || i >= t->fresh_conn) return NULL;
-    struct weir_conn *c = &t->conn[i]; /* none has an id with WEIR_ID_LISTENER */
+    if (i >= t->fresh_conn) return NULL;
+    struct weir_conn *c = &t->conn[i]; /* none has an id with WEIR_ID_LISTENER; a free cell is DETACHED */
     return c->id == id && !(c->flags & WEIR_C_DETACHED) ? c : NULL;
 }
 static inline struct weir_listener *weir_listener_by_id(const struct weir_tcp *t, weir_id id)
@@ -341,10 +341,10 @@ static inline bool weir_tcp_few_to_send(const struct weir_tcp *t)
 }
 void weir_listener_event(struct weir_tcp *, struct weir_listener *);
 
-/* Whether weir_tcp_unblock has anything to do. */
-static inline bool weir_tcp_blocked(const struct weir_tcp *t)
+/* Not 0 iff weir_tcp_unblock has anything to do. */
+static inline uint32_t weir_tcp_blocked(const struct weir_tcp *t)
 {
-    return (t->blocked_first | t->blocked_room | t->blocked_record) != 0;
+    return t->blocked_first | t->blocked_room | t->blocked_record;
 }
 /* Every connection that could not send is made dirty again. */
 void weir_tcp_unblock(struct weir_tcp *);

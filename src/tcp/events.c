@@ -22,11 +22,15 @@ static inline int conn_events(struct weir_tcp *t, struct weir_event *out, int k,
     uint32_t at = t->ready_first;
     while (k < n && at) {
         struct weir_conn *c = &t->conn[at - 1];
+        uint32_t mask = c->events;
         at = c->ready_next;
         c->flags &= ~(uint32_t)WEIR_C_READY;
-        if (!c->events || (c->flags & WEIR_C_DETACHED)) continue;
-        out[k++] = (struct weir_event){.id = c->id, .mask = c->events, .user = c->user};
+        if (!mask || (c->flags & WEIR_C_DETACHED)) continue;
+        struct weir_event *e = &out[k++];
         c->events = 0;
+        e->id = c->id;
+        e->mask = mask;
+        e->user = c->user;
     }
     t->ready_first = at;
     if (!at) t->ready_last = 0;

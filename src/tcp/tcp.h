@@ -55,10 +55,11 @@ static inline void weir_tcp_rexmt_start(struct weir_tcp *t, struct weir_conn *c)
  * than that or can't leave now, and nothing was done. */
 bool weir_tcp_plain(struct weir_tcp *, struct weir_conn *, uint32_t seq, uint32_t bytes, uint8_t flags,
                     enum weir_send *sent);
-/* The usual debt of a connection on which nothing is amiss: all that was written, and it fits one segment. Sends it,
- * or tells in *sent why it can't leave now. false: the whole of weir_tcp_output has to look; nothing was done.
- * After true nothing is left for it to find. */
-bool weir_tcp_answer(struct weir_tcp *, struct weir_conn *, enum weir_send *sent);
+/* The usual debt of a connection on which nothing is amiss: all that was written, and it fits one segment. Sends it:
+ * WEIR_SEND_OK, or why it can't leave now; nothing is left to find for the whole of weir_tcp_output then. It has to
+ * look after WEIR_NO_ANSWER; nothing was done. */
+#define WEIR_NO_ANSWER (-1)
+int weir_tcp_answer(struct weir_tcp *, struct weir_conn *);
 /* A segment was built: what it told the peer is owed no longer. */
 static inline void weir_tcp_note_sent(struct weir_tcp *t, struct weir_conn *c, uint8_t flags, uint32_t bytes)
 {
@@ -339,8 +340,8 @@ static inline void weir_tcp_returned(struct weir_tcp *t, uint32_t lent_id, uint3
 {
     uint32_t i = lent_id & ((1u << WEIR_ID_INDEX_BITS) - 1);
     t->lent = t->lent > bytes ? t->lent - bytes : 0;
-    if (i < t->fresh_conn && t->conn[i].id == lent_id) {
-        struct weir_conn *c = &t->conn[i];
+    struct weir_conn *c = &t->conn[i];
+    if (c->id == lent_id) { /* it lives still: the id is from a head of ours, so there is such a cell */
         c->lent = c->lent > bytes ? c->lent - bytes : 0;
         seg_bytes = weir_min_u32(seg_bytes, c->rq.lent_seg_bytes);
         c->rq.lent_seg_bytes -= seg_bytes;

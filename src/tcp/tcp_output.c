@@ -217,11 +217,11 @@ static WEIR_APART void output_full(struct weir_tcp *t, struct weir_conn *c)
 
 void weir_tcp_output(struct weir_tcp *t, struct weir_conn *c)
 {
-    enum weir_send sent = WEIR_SEND_OK;
-    if (t->full_path || !weir_tcp_answer(t, c, &sent))
+    int sent = t->full_path ? WEIR_NO_ANSWER : weir_tcp_answer(t, c);
+    if (sent == WEIR_NO_ANSWER)
         output_full(t, c);
     else if (sent != WEIR_SEND_OK)
-        (void)refused(t, c, sent);
+        (void)refused(t, c, (enum weir_send)sent);
 }
 
 /* Who sent until there was no more room is the first to be blocked, and would be the first again when there

@@ -203,31 +203,31 @@ static inline bool lean(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc
     return true;
 }
 
-static WEIR_APART bool answer_plain(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_t bytes,
-                                    enum weir_send *sent)
+static WEIR_APART int answer_plain(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_t bytes)
 {
-    if (!plain(t, c, seq, bytes, WEIR_TCP_ACK | WEIR_TCP_PSH, sent)) return false;
-    if (*sent != WEIR_SEND_OK) return true;
+    enum weir_send sent;
+    if (!plain(t, c, seq, bytes, WEIR_TCP_ACK | WEIR_TCP_PSH, &sent)) return WEIR_NO_ANSWER;
+    if (sent != WEIR_SEND_OK) return (int)sent;
     (void)weir_txlist_sent(&c->tx, &t->mem, seq + bytes, (uint32_t)t->now_us);
     if (!(c->flags & WEIR_C_TIMING)) weir_tcp_rexmt_start(t, c);
-    return true;
+    return WEIR_SEND_OK;
 }
 
-bool weir_tcp_answer(struct weir_tcp *t, struct weir_conn *c, enum weir_send *sent)
+int weir_tcp_answer(struct weir_tcp *t, struct weir_conn *c)
 {
     const uint32_t special = WEIR_C_FORCE | WEIR_C_CORK;
     struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
     WEIR_KEEP(ifc);
     weir_txq_ask(&ifc->txq);
     uint32_t seq = c->tx.nxt, bytes = c->sq.end - seq;
-    if (c->state != WEIR_TCP_ESTABLISHED || (c->flags & special) || c->tx.lost || c->sq.closed) return false;
-    if (bytes - 1 >= c->eff_mss || bytes > c->tx.una + c->snd_wnd - seq) return false; /* wraps to too much, */
-    if (weir_seq_lt(c->tx.una + c->snd_wnd, seq)) return false;                        /* or is seen here */
-    if (c->cwnd < c->tx.pipe + bytes || was_idle(t, c)) return false;
-    if (!(c->flags & WEIR_C_NODELAY) && c->tx.una != seq) return false;
-    if (!weir_txlist_room(&c->tx, &t->mem)) return false;
-    if (c->tx.first != 0 || !lean(t, c, ifc, seq, bytes)) return answer_plain(t, c, seq, bytes, sent);
+    if (c->state != WEIR_TCP_ESTABLISHED || (c->flags & special) || c->tx.lost || c->sq.closed) return WEIR_NO_ANSWER;
+    if (bytes - 1 >= c->eff_mss || bytes > c->tx.una + c->snd_wnd - seq) return WEIR_NO_ANSWER; /* wraps to too much, */
+    if (weir_seq_lt(c->tx.una + c->snd_wnd, seq)) return WEIR_NO_ANSWER;                        /* or is seen here */
+    if (c->cwnd < c->tx.pipe + bytes || was_idle(t, c)) return WEIR_NO_ANSWER;
+    if (!(c->flags & WEIR_C_NODELAY) && c->tx.una != seq) return WEIR_NO_ANSWER;
+    if (!weir_txlist_room(&c->tx, &t->mem)) return WEIR_NO_ANSWER;
+    if (c->tx.first != 0 || !lean(t, c, ifc, seq, bytes)) return answer_plain(t, c, seq, bytes);
     weir_txlist_sent_first(&c->tx, &t->mem, seq + bytes, (uint32_t)t->now_us);
     if (!(c->flags & WEIR_C_TIMING)) weir_tcp_rexmt_start(t, c);
-    return true;
+    return WEIR_SEND_OK;
 }
