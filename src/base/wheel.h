@@ -36,7 +36,7 @@ struct weir_wheel {
     uint32_t next_ms; /* with next_known: what weir_wheel_next found, and no entry was filed since */
     bool next_known;
     bool *watch; /* NULL, or set to false whenever next_known is: somebody keeps what he made of it */
-    bool quiet;                       /* at now_ms nothing has come but what is in the list of the due */
+    bool quiet;  /* at now_ms nothing has come but what is in the list of the due */
     uint64_t busy[WEIR_WHEEL_LEVELS]; /* bit s: slot s is not empty */
     uint32_t head[WEIR_WHEEL_LEVELS][WEIR_WHEEL_SLOTS];
 };

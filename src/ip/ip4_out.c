@@ -28,7 +28,9 @@ void weir_ip4_note_ifc(struct weir_ifc *ifc)
     memcpy(word, ifc->mac, sizeof ifc->mac);
     ifc->mac_word = weir_mac_word(word);
     ifc->l4_at = ((WEIR_L4_AT - lower) & ~base_mask) + lower;
-    ifc->piece_max = caps->boundary != 0 ? 0 : caps->max_piece_bytes != 0 ? caps->max_piece_bytes : UINT32_MAX;
+    ifc->piece_max = caps->boundary != 0          ? 0
+                     : caps->max_piece_bytes != 0 ? caps->max_piece_bytes
+                                                  : UINT32_MAX;
 }
 
 void weir_ip4_block_drop(struct weir_ip *ip, uint8_t *l4)

@@ -167,6 +167,19 @@ static inline int weir_zpool_find(const struct weir_zpool *z, const void *addr, 
     return 0;
 }
 
+/* The head for an address among the data bytes of a segment that the application holds, and how many bytes of it
+ * there are from there on; NULL: anything else. */
+static inline struct weir_zhead *weir_zpool_held(const struct weir_zpool *z, const void *addr, uint32_t *left)
+{
+    struct weir_zhead *h = weir_zpool_head(z, addr);
+    if (!h) return NULL;
+    uintptr_t at = (uintptr_t)addr - (uintptr_t)weir_zpool_first(z, h);
+    uint32_t bytes = weir_zpool_bytes(z, h);
+    if (at >= bytes || h->app == 0) return NULL; /* with an app it is live */
+    *left = bytes - (uint32_t)at;
+    return h;
+}
+
 /* The smallest class that fits bytes, or classes when none does. Constant time. */
 static inline unsigned weir_zpool_class_for(const struct weir_zpool *z, uint32_t bytes)
 {

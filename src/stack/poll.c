@@ -58,7 +58,8 @@ static WEIR_APART void flush_from(struct weir *w, uint32_t i)
 
 static inline void flush_all(struct weir *w)
 {
-    if (weir_txq_pending(&w->ip.ifc[0].txq)) weir_txq_flush(&w->ip.ifc[0].txq); /* nothing pends where none is */
+    if (weir_txq_pending(&w->ip.ifc[0].txq))
+        weir_txq_flush(&w->ip.ifc[0].txq); /* nothing pends where none is */
     if (w->ip.n_ifc > 1) flush_from(w, 1);
 }
 
@@ -173,7 +174,8 @@ static void sooner(uint32_t ms, uint32_t *first_ms, bool *any)
 static WEIR_APART uint64_t find_due(struct weir *w)
 {
     uint32_t ms, first_ms = 0;
-    bool any = weir_tcp_next(&w->tcp, &first_ms), known = w->tcp.wheel.next_known || w->tcp.wheel.pending == 0;
+    bool any = weir_tcp_next(&w->tcp, &first_ms),
+         known = w->tcp.wheel.next_known || w->tcp.wheel.pending == 0;
     for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
         struct weir_ifc *ifc = &w->ip.ifc[i];
         if (!ifc->ether) continue;

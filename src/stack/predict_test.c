@@ -122,7 +122,8 @@ static void peer_reads(const uint8_t *p, uint32_t n)
         p -= WEIR_ETH_BYTES;
         n += WEIR_ETH_BYTES;
     }
-    if (n < HEADERS + WEIR_TCP_BYTES || (!x.raw && weir_be16(p + 12) != WEIR_ETHERTYPE_IP4) || p[23] != WEIR_PROTO_TCP)
+    if (n < HEADERS + WEIR_TCP_BYTES || (!x.raw && weir_be16(p + 12) != WEIR_ETHERTYPE_IP4) ||
+        p[23] != WEIR_PROTO_TCP)
         return;
     uint32_t l4 = weir_be16(p + 16) - 20u;
     assert_true(weir_tcphdr_parse(&h, p + HEADERS, l4, l4, &why));
@@ -159,7 +160,7 @@ struct segment {
     uint8_t opts; /* 0: none, 1: timestamps as usual, 2: behind other NOPs, 3: SYN's */
     uint32_t bytes;
     uint16_t frame_flags, cut, spoil; /* spoil > 0: this byte is turned */
-    uint8_t reserved, below; /* enum below */
+    uint8_t reserved, below;          /* enum below */
 };
 
 /* What is not as usual below TCP. */
@@ -190,13 +191,19 @@ enum below {
 static uint32_t put_below(uint8_t *p, uint32_t n, enum below how)
 {
     uint8_t *ip = p + WEIR_ETH_BYTES;
-    static const uint8_t byte[BELOWS][2] = {[TO_OTHER] = {5, 9},      [FROM_GROUP] = {6, 3},
-                                            [OTHER_TYPE] = {13, 6},   [LONGER_HEADER] = {14, 0x46},
-                                            [TOS] = {15, 0xb8},       [MORE_FRAGMENTS] = {20, 0x20},
-                                            [LATER_FRAGMENT] = {21, 9}, [RESERVED_BIT] = {20, 0xc0},
-                                            [LAST_HOP] = {22, 1},     [OTHER_PROTO] = {23, WEIR_PROTO_UDP},
+    static const uint8_t byte[BELOWS][2] = {[TO_OTHER] = {5, 9},
+                                            [FROM_GROUP] = {6, 3},
+                                            [OTHER_TYPE] = {13, 6},
+                                            [LONGER_HEADER] = {14, 0x46},
+                                            [TOS] = {15, 0xb8},
+                                            [MORE_FRAGMENTS] = {20, 0x20},
+                                            [LATER_FRAGMENT] = {21, 9},
+                                            [RESERVED_BIT] = {20, 0xc0},
+                                            [LAST_HOP] = {22, 1},
+                                            [OTHER_PROTO] = {23, WEIR_PROTO_UDP},
                                             [FROM_OURSELVES] = {29, OUR_IP & 255},
-                                            [FROM_NOBODY] = {26, 127}, [TO_SOMEBODY] = {33, 77}};
+                                            [FROM_NOBODY] = {26, 127},
+                                            [TO_SOMEBODY] = {33, 77}};
     if (byte[how][0]) p[byte[how][0]] = byte[how][1];
     if (how == TO_GROUP) memset(p, 0xff, 6);
     if (how == FROM_US) memcpy(p + 6, our_mac, 6);
@@ -205,7 +212,8 @@ static uint32_t put_below(uint8_t *p, uint32_t n, enum below how)
     if (how == CUT_SHORT) weir_put_be16(ip + 2, (uint16_t)(total - less));
     if (how == TOO_LONG) weir_put_be16(ip + 2, (uint16_t)(total + 1 + rnd(20)));
     weir_put_be16(ip + 10, 0);
-    uint32_t summed = rnd(2) ? 20 : (uint32_t)(ip[0] & 15) * 4; /* which is another number with a longer header */
+    uint32_t summed =
+        rnd(2) ? 20 : (uint32_t)(ip[0] & 15) * 4; /* which is another number with a longer header */
     weir_put_be16(ip + 10, weir_csum_done(weir_csum_add(0, ip, summed, 0)));
     return n;
 }

@@ -142,6 +142,8 @@ static WEIR_APART void burst(struct weir *w, struct weir_ifc *ifc)
     struct weir_netdev *dev = ifc->dev;
     unsigned n = dev->ops->rx_burst(dev, w->rx, w->asked);
     w->stats.rx_frames += n;
+    if (n > 0) w->got = n;
+    if (n == w->conf.rx_burst) w->more = true;
     for (const struct weir_frame *f = w->rx, *end = f + n; f < end; f++) {
         struct weir_zhead *h = f->n_pieces == 1 ? weir_zpool_head(&w->z, f->pieces[0].addr) : NULL;
         w->stats.rx_bytes_wire += f->bytes;
@@ -151,12 +153,10 @@ static WEIR_APART void burst(struct weir *w, struct weir_ifc *ifc)
         else
             settle_all(w, ifc, f);
     }
-    if (n > 0) w->got = n;
-    if (n == w->conf.rx_burst) w->more = true;
     if (dev->ops->rx_want(dev)) (void)weir_rx_fill(w, ifc);
 }
 
-void weir_rx_all(struct weir *w)
+static WEIR_APART void reap_and_burst(struct weir *w)
 {
     for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
         struct weir_ifc *ifc = &w->ip.ifc[i];
@@ -165,4 +165,12 @@ void weir_rx_all(struct weir *w)
             }
         burst(w, ifc);
     }
+}
+
+void weir_rx_all(struct weir *w)
+{
+    if (w->ip.n_ifc == 1 && w->ip.ifc[0].txq.sync)
+        burst(w, &w->ip.ifc[0]);
+    else
+        reap_and_burst(w);
 }

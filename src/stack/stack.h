@@ -49,10 +49,10 @@ struct weir {
     bool little;    /* less than SPARSE_BYTES had moved since the wait before it */
     bool sparse;    /* after that wait: the next poll sends before it receives */
     uint64_t wait_us;
-    uint64_t moved; /* bytes on the wire, both ways, until then */
+    uint64_t moved;   /* bytes on the wire, both ways, until then */
     uint64_t next_us; /* with tcp.next_known: when timers or neighbours are due, at most a day ahead */
-    uint32_t got;   /* frames of the last pass that found any, at most conf.rx_burst */
-    uint32_t asked; /* frames that this pass asks a device for */
+    uint32_t got;     /* frames of the last pass that found any, at most conf.rx_burst */
+    uint32_t asked;   /* frames that this pass asks a device for */
     _Atomic uint32_t
         sleeping;           /* set before the last look at the list of given zbufs, cleared after the sleep */
     _Atomic uint32_t woken; /* weir_wake was called */

@@ -427,18 +427,12 @@ static void poll_sleeps_by_the_clock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(read_once_an_arming),
-        cmocka_unit_test(a_short_read_arms),
-        cmocka_unit_test(write_once_an_arming),
-        cmocka_unit_test(a_cut_write_arms),
-        cmocka_unit_test(write_after_enomem),
-        cmocka_unit_test(sent_when_all_is_acknowledged),
-        cmocka_unit_test(error_of_a_reset),
-        cmocka_unit_test(events_wait_for_accept),
-        cmocka_unit_test(small_batches_lose_nothing),
-        cmocka_unit_test(next_tells_what_waits),
-        cmocka_unit_test(no_room_for_events),
-        cmocka_unit_test(poll_sleeps_by_the_clock),
+        cmocka_unit_test(read_once_an_arming),        cmocka_unit_test(a_short_read_arms),
+        cmocka_unit_test(write_once_an_arming),       cmocka_unit_test(a_cut_write_arms),
+        cmocka_unit_test(write_after_enomem),         cmocka_unit_test(sent_when_all_is_acknowledged),
+        cmocka_unit_test(error_of_a_reset),           cmocka_unit_test(events_wait_for_accept),
+        cmocka_unit_test(small_batches_lose_nothing), cmocka_unit_test(next_tells_what_waits),
+        cmocka_unit_test(no_room_for_events),         cmocka_unit_test(poll_sleeps_by_the_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

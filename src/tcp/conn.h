@@ -193,7 +193,8 @@ struct weir_tcp {
     uint32_t tw_mask, n_tw, tw_free, tw_fresh, tw_live, tw_first, tw_last;
     struct weir_wheel wheel;
     struct weir_wheel_node *node;
-    bool next_known; /* the stack keeps when the next of these or a neighbour is due, and none became sooner */
+    bool
+        next_known; /* the stack keeps when the next of these or a neighbour is due, and none became sooner */
 
     uint32_t dirty_first, dirty_last;
     uint32_t ready_first, ready_last, lis_ready;

@@ -90,13 +90,18 @@ unsigned weir_sendq_slice(struct weir_sendq *, const struct weir_pktmem *, uint3
 /* Everything before una (old una <= una <= end) is acknowledged: descriptors go or are trimmed. Returns how
  * many went. */
 unsigned weir_sendq_ack_some(struct weir_sendq *, struct weir_pktmem *, uint32_t una);
+/* Its plain case: all there is, in one piece. */
+static inline void weir_sendq_ack_plain(struct weir_sendq *q, struct weir_pktmem *m)
+{
+    (void)weir_pbuf_drop(m, q->first, WEIR_OWNER_SENDQ);
+    q->first = q->last = q->cur = q->n = 0;
+    m->senders--;
+    q->una = q->end;
+}
 static inline unsigned weir_sendq_ack(struct weir_sendq *q, struct weir_pktmem *m, uint32_t una)
 {
     if (q->n != 1 || una != q->end) return weir_sendq_ack_some(q, m, una);
-    (void)weir_pbuf_drop(m, q->first, WEIR_OWNER_SENDQ); /* all there is, in one piece */
-    q->first = q->last = q->cur = q->n = 0;
-    m->senders--;
-    q->una = una;
+    weir_sendq_ack_plain(q, m);
     return 1;
 }
 

@@ -107,35 +107,61 @@ static WEIR_APART bool sum_good(const struct weir_conn *c, const uint8_t *l4, ui
     return weir_csum_fold(weir_csum_add(sum, l4, bytes, 0)) == 0xffff;
 }
 
-/* tcp_ack.c's new_ack. */
-static inline void take_ack(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, uint32_t ack,
-                            uint32_t tsecr)
+/* What each acknowledgement of something new says. */
+static inline void note_ack(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, uint32_t acked,
+                            uint32_t flight)
 {
-    uint32_t flight = c->tx.nxt - c->tx.una;
-    struct weir_txack ta = weir_txlist_ack(&c->tx, &t->mem, ack);
-    if (weir_seq_lt(c->sq.una, ack)) (void)weir_sendq_ack(&c->sq, &t->mem, ack);
-    weir_tcp_ack_rtt(t, c, &ta, tsecr);
     c->retries = 0;
     c->error = 0;
     if (ifc->ether) weir_neigh_confirm(&ifc->neigh, c->next_hop, t->now_ms);
     c->limited = 0;
     c->dupacks = 0;
-    weir_cc_newreno_acked(c, ta.acked, flight + c->seg_max > c->cwnd);
+    weir_cc_newreno_acked(c, acked, flight + c->seg_max > c->cwnd);
+}
+
+/* tcp_ack.c's new_ack. */
+static WEIR_APART void take_ack_full(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc,
+                                     uint32_t ack, uint32_t tsecr)
+{
+    uint32_t flight = c->tx.nxt - c->tx.una;
+    struct weir_txack ta = weir_txlist_ack(&c->tx, &t->mem, ack);
+    if (weir_seq_lt(c->sq.una, ack)) (void)weir_sendq_ack(&c->sq, &t->mem, ack);
+    weir_tcp_ack_rtt(t, c, &ta, tsecr);
+    note_ack(t, c, ifc, ta.acked, flight);
     if (c->tx.una == c->tx.nxt)
         weir_tcp_all_acked(t, c);
     else
         weir_tcp_rexmt_start(t, c);
+    weir_conn_writable(t, c);
+    if (c->sq.end != c->tx.nxt) weir_conn_dirty(t, c);
+}
+
+/* The same for all that was written, in one piece and one record: an answer has arrived. */
+static inline void take_ack(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc *ifc, uint32_t ack,
+                            uint32_t tsecr)
+{
+    bool whole = c->sq.n == 1 && ack == c->sq.end && !c->sq.closed;
+    if (!whole || !weir_txlist_is_plain(&c->tx, &t->mem, ack)) {
+        take_ack_full(t, c, ifc, ack, tsecr);
+        return;
+    }
+    uint32_t acked = ack - c->tx.una, sent_us = weir_txlist_ack_plain(&c->tx, &t->mem);
+    weir_sendq_ack_plain(&c->sq, &t->mem);
+    weir_tcp_rtt(t, c, (uint32_t)t->now_us - sent_us);
+    note_ack(t, c, ifc, acked, acked);
+    weir_tcp_all_acked(t, c);
     if (c->flags & WEIR_C_ARM_WRITE) weir_conn_writable(t, c);
 }
 
 /* tcp_ack.c's window_update, with a window that is open before and after. */
-static inline void take_window(struct weir_conn *c, const struct expected *e)
+static inline void take_window(struct weir_tcp *t, struct weir_conn *c, const struct expected *e)
 {
     c->snd_wnd = e->wnd;
     c->snd_wl1 = e->seq;
     c->snd_wl2 = e->ack;
     if (e->wnd > c->max_snd_wnd) c->max_snd_wnd = e->wnd;
     c->probes = 0;
+    if (c->sq.end != c->tx.nxt) weir_conn_dirty(t, c);
 }
 
 /* Payload that the queue must think about. */
@@ -168,8 +194,7 @@ static inline void take_header(struct weir_tcp *t, struct weir_conn *c, struct w
     bool told = weir_tcp_tells_window(c, e->seq, e->ack), acks = e->ack != c->tx.una;
     t->stats->rx_segments++;
     if (acks) take_ack(t, c, ifc, e->ack, e->tsecr);
-    if (told) take_window(c, e);
-    if ((told || acks) && c->sq.end != c->tx.nxt) weir_conn_dirty(t, c);
+    if (told) take_window(t, c, e);
     if ((c->flags & WEIR_C_TS) && !weir_seq_lt(c->last_ack_sent, e->seq)) {
         c->ts_recent = e->tsval;
         c->ts_recent_ms = t->now_ms;
@@ -180,7 +205,8 @@ static inline void take_header(struct weir_tcp *t, struct weir_conn *c, struct w
 
 static WEIR_APART struct weir_conn *look_up(struct weir_tcp *t, uint64_t addrs, uint32_t ports)
 {
-    return weir_conn_hinted(t, (uint32_t)addrs, (uint16_t)ports, (uint32_t)(addrs >> 32), (uint16_t)(ports >> 16));
+    return weir_conn_hinted(t, (uint32_t)addrs, (uint16_t)ports, (uint32_t)(addrs >> 32),
+                            (uint16_t)(ports >> 16));
 }
 
 /* The connection of these addresses and ports, the remote ones in front, or NULL. */
@@ -202,7 +228,8 @@ bool weir_tcp_fast_frame(struct weir_tcp *t, struct weir_ifc *ifc, const struct 
     if (!p || !(total = packet_bytes(p, room))) return false;
     struct weir_conn *c = find(t, weir_be64(p + 12), weir_be32(p + WEIR_IP4_BYTES));
     if (!c || c->state != WEIR_TCP_ESTABLISHED) return false;
-    if ((c->flags & (UNUSUAL | WEIR_C_HASHED)) != WEIR_C_HASHED) return false; /* else it is a stale hint, too */
+    if ((c->flags & (UNUSUAL | WEIR_C_HASHED)) != WEIR_C_HASHED)
+        return false; /* else it is a stale hint, too */
     p += WEIR_IP4_BYTES;
     total -= WEIR_IP4_BYTES;
     if (!read_header(&e, p, total, (c->flags & WEIR_C_TS) != 0)) return false;

@@ -69,19 +69,19 @@ static void note_passed(struct weir_tcp *t, struct weir_zhead *h)
 /* Whether a lent piece, or any other, certainly may go to a send queue. */
 static inline bool passes(const struct weir_tcp *t, const struct weir_zhead *h)
 {
-    return h->lent_id == 0 || (t->mem.strict.limit_bytes == 0 && (t->mem.to_send == 0 || weir_tcp_few_to_send(t)));
+    return h->lent_id == 0 ||
+           (t->mem.strict.limit_bytes == 0 && (t->mem.to_send == 0 || weir_tcp_few_to_send(t)));
 }
 
 /* The write of a server that answers: by reference, on an established connection whose queue is empty, all of
  * it. 0: the whole of weir_tcp_write has to look; nothing was done. */
 static inline ptrdiff_t write_alone(struct weir_tcp *t, weir_id id, const void *data, size_t len)
 {
-    struct weir_zhead *h = NULL;
+    uint32_t left;
     struct weir_conn *c = weir_conn_by_id(t, id);
-    if (!c || c->state != WEIR_TCP_ESTABLISHED || c->sq.closed || c->sq.n != 0 || c->sq.max == 0) return 0;
-    if (len - 1 >= c->sndbuf || weir_zpool_find(t->mem.z, data, &h) != 0 || h->app == 0) return 0;
-    size_t at = (size_t)((const uint8_t *)data - weir_zpool_first(t->mem.z, h));
-    if (len > weir_zpool_bytes(t->mem.z, h) - at || !passes(t, h)) return 0;
+    if (!c || c->state != WEIR_TCP_ESTABLISHED || c->sq.closed || c->sq.n != 0) return 0;
+    struct weir_zhead *h = weir_zpool_held(t->mem.z, data, &left);
+    if (!h || len - 1 >= c->sndbuf || len > left || !passes(t, h)) return 0;
     if (weir_sendq_ref_alone(&c->sq, &t->mem, h, (uint8_t *)(uintptr_t)data, (uint32_t)len) < 0) return 0;
     c->tx_bytes_ref += len;
     t->stats->tx_bytes_ref += len;
@@ -183,7 +183,8 @@ static inline bool lend_only(struct weir_tcp *t, struct weir_conn *c, struct wei
 {
     uint32_t hold = t->conf->app_hold_bytes, bytes;
     if (t->full_path || c->state != WEIR_TCP_ESTABLISHED || t->mem.press.rung >= WEIR_RUNG_COPY) return false;
-    if (hold < t->lent || !weir_recvq_lend_only(&c->rq, &t->mem, c->id, iov, hold - t->lent, &bytes)) return false;
+    if (hold < t->lent || !weir_recvq_lend_only(&c->rq, &t->mem, c->id, iov, hold - t->lent, &bytes))
+        return false;
     c->lent += bytes;
     t->lent += bytes;
     if (n > 1) c->flags |= WEIR_C_ARM_READ; /* read_short: no end of the stream was seen */

@@ -91,8 +91,8 @@ WEIR_TEMPLATE void put_headers(const struct weir_tcp *t, const struct weir_conn 
 }
 
 /* The checksum, and who finishes it. */
-static inline void put_csum(const struct weir_ifc *ifc, struct weir_frame *f, const struct plain *s, uint8_t *l4,
-                            uint32_t hdr_bytes, uint32_t lower)
+static inline void put_csum(const struct weir_ifc *ifc, struct weir_frame *f, const struct plain *s,
+                            uint8_t *l4, uint32_t hdr_bytes, uint32_t lower)
 {
     bool device = (ifc->dev->caps.offloads & WEIR_OFF_TX_CSUM) != 0;
     f->flags = device ? WEIR_FRAME_CSUM_NEEDED : 0;
@@ -129,7 +129,7 @@ static bool ready(const struct weir_tcp *t, const struct weir_conn *c, struct we
 }
 
 static bool plain(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_t bytes, uint8_t flags,
-                         enum weir_send *sent)
+                  enum weir_send *sent)
 {
     struct weir_ifc *ifc = &t->ip->ifc[c->ifc];
     struct plain s;
@@ -180,8 +180,10 @@ static inline bool lean(struct weir_tcp *t, struct weir_conn *c, struct weir_ifc
 {
     enum { HDR = WEIR_TCP_BYTES + WEIR_TCP_TS_BYTES, LOWER = WEIR_ETH_BYTES + WEIR_IP4_BYTES };
     struct weir_txq *q = &ifc->txq;
-    const struct weir_pbuf *p = weir_pbuf_at(&t->mem, c->sq.last); /* the queue is not empty: there are bytes */
-    struct weir_neigh_entry *e = weir_neigh_hit(&ifc->neigh, c->next_hop); /* only with Ethernet is there one */
+    const struct weir_pbuf *p =
+        weir_pbuf_at(&t->mem, c->sq.last); /* the queue is not empty: there are bytes */
+    struct weir_neigh_entry *e =
+        weir_neigh_hit(&ifc->neigh, c->next_hop); /* only with Ethernet is there one */
     if (!t->ip->at_once || !e || !(c->flags & WEIR_C_TS)) return false;
     if (weir_seq_lt(seq, p->seq) || bytes > ifc->piece_max) return false;
     if (q->n >= q->room || q->n != q->lean || q->pieces + 2 > q->max_pieces) return false;
@@ -220,9 +222,11 @@ int weir_tcp_answer(struct weir_tcp *t, struct weir_conn *c)
     WEIR_KEEP(ifc);
     weir_txq_ask(&ifc->txq);
     uint32_t seq = c->tx.nxt, bytes = c->sq.end - seq;
-    if (c->state != WEIR_TCP_ESTABLISHED || (c->flags & special) || c->tx.lost || c->sq.closed) return WEIR_NO_ANSWER;
-    if (bytes - 1 >= c->eff_mss || bytes > c->tx.una + c->snd_wnd - seq) return WEIR_NO_ANSWER; /* wraps to too much, */
-    if (weir_seq_lt(c->tx.una + c->snd_wnd, seq)) return WEIR_NO_ANSWER;                        /* or is seen here */
+    if (c->state != WEIR_TCP_ESTABLISHED || (c->flags & special) || c->tx.lost || c->sq.closed)
+        return WEIR_NO_ANSWER;
+    if (bytes - 1 >= c->eff_mss || bytes > c->tx.una + c->snd_wnd - seq)
+        return WEIR_NO_ANSWER;                                           /* wraps to too much, */
+    if (weir_seq_lt(c->tx.una + c->snd_wnd, seq)) return WEIR_NO_ANSWER; /* or is seen here */
     if (c->cwnd < c->tx.pipe + bytes || was_idle(t, c)) return WEIR_NO_ANSWER;
     if (!(c->flags & WEIR_C_NODELAY) && c->tx.una != seq) return WEIR_NO_ANSWER;
     if (!weir_txlist_room(&c->tx, &t->mem)) return WEIR_NO_ANSWER;

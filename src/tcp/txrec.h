@@ -100,17 +100,27 @@ static inline bool weir_txlist_sent(struct weir_txlist *l, struct weir_pktmem *m
 
 /* Everything before una (una <= nxt, > the list's una) is acknowledged. */
 struct weir_txack weir_txlist_ack_some(struct weir_txlist *, struct weir_pktmem *, uint32_t una);
-static inline struct weir_txack weir_txlist_ack(struct weir_txlist *l, struct weir_pktmem *m, uint32_t una)
+/* Its plain case: una is nxt, and all that is out lies in one record, which was sent once. */
+static inline bool weir_txlist_is_plain(const struct weir_txlist *l, const struct weir_pktmem *m,
+                                        uint32_t una)
 {
-    /* All that is out, in one record that was sent once. */
-    if (l->n != 1 || una != l->nxt) return weir_txlist_ack_some(l, m, una);
-    const struct weir_txrec *r = weir_txrec_at(m, l->first);
-    if (r->flags != 0) return weir_txlist_ack_some(l, m, una);
-    struct weir_txack a = {.acked = una - l->una, .sent_us = r->sent_us, .sample = true};
+    return l->n == 1 && una == l->nxt && weir_txrec_at(m, l->first)->flags == 0;
+}
+/* Returns when it was sent. */
+static inline uint32_t weir_txlist_ack_plain(struct weir_txlist *l, struct weir_pktmem *m)
+{
+    uint32_t sent_us = weir_txrec_at(m, l->first)->sent_us;
     weir_cells_put_here(&m->txrecs, sizeof(struct weir_txrec), l->first);
     m->txlists_used--;
     l->first = l->last = l->pipe = l->n = 0;
-    l->una = una;
+    l->una = l->nxt;
+    return sent_us;
+}
+static inline struct weir_txack weir_txlist_ack(struct weir_txlist *l, struct weir_pktmem *m, uint32_t una)
+{
+    if (!weir_txlist_is_plain(l, m, una)) return weir_txlist_ack_some(l, m, una);
+    struct weir_txack a = {.acked = una - l->una, .sample = true};
+    a.sent_us = weir_txlist_ack_plain(l, m);
     return a;
 }
 
