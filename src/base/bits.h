@@ -18,8 +18,6 @@ static inline bool weir_is_pow2(uint64_t x)
 
 /* Keeps a pointer in a register: compilers reckon it again from its index at each use. */
 #define WEIR_KEEP(p) __asm__("" : "+r"(p))
-/* What nearly always holds where a request is answered: that way lies straight. */
-#define WEIR_LIKELY(x) __builtin_expect(!!(x), 1)
 
 /* A broken promise of a caller inside the stack: an assertion in debug builds, nothing in release. */
 static inline void weir_must(bool kept)

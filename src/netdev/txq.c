@@ -8,7 +8,10 @@
  *
  * Invariants
  *     pieces = sum of n_pieces over frame[0 .. n)      n <= max      pieces <= max_pieces
- *     TXWAIT references = pieces      TXDEV references = pieces that the device has not reported */
+ *     TXWAIT references = pieces, but for those of lean frames and the header blocks of bare ones
+ *     TXDEV references = pieces that the device has not reported
+ *     the first `lean` frames are lean; with an asynchronous device none is, and none is bare
+ *     blocks.n >= lean + bare frames, and 0 after a flush */
 #include "netdev/txq.h"
 
 #include "base/bits.h"
