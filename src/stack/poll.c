@@ -26,12 +26,17 @@
 #define SPARSE_US     5    /* a wait that took so long has waited for something */
 #define SLEEP_MAX_US  86400000000 /* a day: the timing wheel must be told the time now and then */
 
-static void set_time(struct weir *w)
+static WEIR_APART void set_ms(struct weir *w)
 {
-    w->now_us = w->plat->now_us(w->plat->ctx);
-    uint32_t ms = (uint32_t)(w->now_us / 1000);
-    w->tcp.now_us = w->now_us;
-    w->tcp.now_ms = w->ip.now_ms = w->z.now_ms = ms;
+    uint64_t ms = w->now_us / 1000;
+    w->ms_us = ms * 1000;
+    w->tcp.now_ms = w->ip.now_ms = w->z.now_ms = (uint32_t)ms;
+}
+
+static inline void set_time(struct weir *w)
+{
+    w->now_us = w->tcp.now_us = w->plat->now_us(w->plat->ctx);
+    if (w->now_us - w->ms_us >= 1000) set_ms(w);
 }
 
 static inline uint32_t anything_given(const struct weir *w)

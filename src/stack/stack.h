@@ -31,7 +31,7 @@ struct weir {
     const struct weir_plat *plat;
     struct weir_area area[WEIR_AREAS_MAX];
     uint32_t n_area;
-    uint64_t now_us;
+    uint64_t now_us, ms_us; /* of the last pass; where the millisecond began in which it was */
     struct weir_zpool z;
     struct weir_ip ip;
     struct weir_tcp tcp;

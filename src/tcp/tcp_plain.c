@@ -168,9 +168,12 @@ static inline bool was_idle(const struct weir_tcp *t, const struct weir_conn *c)
 /* weir_tcp_window, where the edge that is told certainly stays where it is; 0: it has to be asked. */
 static inline uint32_t window_as_before(const struct weir_tcp *t, const struct weir_conn *c)
 {
-    uint32_t most = c->rcv_nxt + c->rcvbuf - c->rcv_adv, wnd = (c->rcv_adv - c->rcv_nxt) >> c->rcv_wscale;
-    if (most >= c->mss || most >= c->rcvbuf / 2 || wnd > 65535) return 0; /* the least step of the edge */
-    return t->mem.press.rung != WEIR_RUNG_NONE || (c->flags & (WEIR_C_CUT | WEIR_C_SHUT)) ? 0 : wnd;
+    uint32_t most = c->rcv_nxt + c->rcvbuf - c->rcv_adv;
+    if (most >= c->mss || most >= c->rcvbuf / 2) return 0; /* the least step of the edge */
+    if (t->mem.press.rung != WEIR_RUNG_NONE || (c->flags & (WEIR_C_CUT | WEIR_C_SHUT))) return 0;
+    uint32_t wnd = (c->rcv_adv - c->rcv_nxt) >> c->rcv_wscale;
+    weir_must(wnd <= 65535); /* it was told so before */
+    return wnd;
 }
 
 /* The most frequent of plain segments: over Ethernet, with timestamps, in the output phase of a synchronous device,
