@@ -2,7 +2,9 @@
  * until there is something to tell, nothing left to do, or the time is over; in between it sleeps.
  *
  * A pass costs a compare for each part that has nothing to do: with one short request and its answer, what is
- * not due is most of what a pass could look at.
+ * not due is most of what a pass could look at. When the next timer or neighbour is due is kept until one of
+ * them can be sooner: wheel, TIME-WAIT and neighbours clear weir_tcp.next_known themselves. What is seldom
+ * needed stands in functions of its own, whose arguments the usual way would carry along.
  *
  * Sending first. Where little moves, a poll that follows one in which the instance slept finds no frame: what the
  * application did in between is sent at once, and the sleep, which a frame ends, is what looks at the devices.
