@@ -230,7 +230,11 @@ ptrdiff_t weir_writev(struct weir *, weir_id, const struct weir_iov *, int n);
 /* Lends up to n pieces of received bytes, in order. Each is freed with weir_zfree (or weir_zgive), whatever
  * the order, and may be written to any connection as it is. Returns the number of pieces, 0 at the end of the
  * stream, or WEIR_EAGAIN (nothing now; WEIR_EV_READ follows), WEIR_ENOMEM (config.app_hold_bytes are lent
- * already), WEIR_ENOTCONN, WEIR_ESTALE, WEIR_EISLISTEN, or the error with which the connection failed. */
+ * already), WEIR_ENOTCONN, WEIR_ESTALE, WEIR_EISLISTEN, or the error with which the connection failed.
+ *
+ * Fewer pieces than n are all there were: nobody need ask again, WEIR_EV_READ follows with the next byte or the
+ * end of the stream. Where it was config.app_hold_bytes that cut the answer short, it follows when something is
+ * back. The same goes for weir_recv and fewer bytes than len. */
 int weir_read(struct weir *, weir_id, struct weir_iov *, int n);
 
 /* Copies received bytes, up to len >= 1. Returns the number, 0 at the end of the stream, or weir_read's

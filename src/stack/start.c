@@ -178,6 +178,7 @@ int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifadd
     ifc->mtu = dev->caps.mtu;
     ifc->ether = dev->caps.link == WEIR_LINK_ETHER;
     choose_mac(w, dev, i, ifc->mac);
+    weir_ip4_note_ifc(ifc);
     weir_txq_init(&ifc->txq, dev, &w->z, &w->stats, w->mem[i].tx_frame, w->mem[i].tx_piece, w->conf.tx_burst);
     if (ifc->ether)
         weir_neigh_init(&ifc->neigh, &ifc->txq, &w->z, &w->stats, &w->neigh_key, w->mem[i].neigh,
@@ -185,6 +186,8 @@ int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifadd
                         ifc->mac, ifc->addr, ifc->mask);
     struct weir_press before = w->tcp.mem.press;
     uint32_t posts = w->tcp.mem.strict.posts;
+    ifc->neigh.watch = &w->tcp.next_known;
+    w->tcp.next_known = false;
     int handle = dev->ops->wait_handle(dev);
     if (!caps_ok(&dev->caps))
         r = WEIR_ENOTSUP;
@@ -203,6 +206,7 @@ int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifadd
     w->ip.n_ifc = i + 1;
     bool wakes = !dev->caps.async && (handle >= 0 || dev->ops->next_us);
     w->wakes = wakes && (w->wakes || i == 0);
+    w->scheduled = w->scheduled || dev->ops->next_us;
     return 0;
 }
 

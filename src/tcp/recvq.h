@@ -67,9 +67,8 @@ enum weir_recvq_result weir_recvq_insert(struct weir_recvq *, struct weir_pktmem
 static inline bool weir_recvq_alone(struct weir_recvq *q, struct weir_pktmem *m, struct weir_zhead *h,
                                     uint8_t *addr, uint32_t n, uint32_t seq)
 {
-    if (q->first != 0 || q->ooo_first != 0 || q->max_seg_bytes != 0) return false;
-    if (h->stk + h->app == 1 && !weir_zpool_can(m->z, weir_zpool_class_asked(m->z, h), WEIR_TAKE_INORDER, 1))
-        return false;
+    if ((q->first | q->ooo_first | q->max_seg_bytes) != 0) return false;
+    if (h->stk == 1 && h->app == 0 && !weir_zpool_can_replace(m->z, h, WEIR_TAKE_INORDER)) return false;
     uint32_t number = weir_pbuf_new_in(m, h, addr, n, seq, WEIR_OWNER_RECVQ);
     if (number == 0) return false;
     q->first = q->last = number;

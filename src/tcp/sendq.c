@@ -159,6 +159,16 @@ unsigned weir_sendq_slice(struct weir_sendq *q, const struct weir_pktmem *m, uin
     return used;
 }
 
+static void drop_first(struct weir_sendq *q, struct weir_pktmem *m)
+{
+    uint32_t next = weir_pbuf_drop(m, q->first, WEIR_OWNER_SENDQ);
+    if (q->cur == q->first) q->cur = next;
+    q->first = next;
+    if (next == 0) q->last = 0;
+    q->n--;
+    m->senders -= q->n == 0;
+}
+
 unsigned weir_sendq_ack_some(struct weir_sendq *q, struct weir_pktmem *m, uint32_t una)
 {
     unsigned went = 0;
@@ -171,7 +181,7 @@ unsigned weir_sendq_ack_some(struct weir_sendq *q, struct weir_pktmem *m, uint32
             p->seq = una;
             break;
         }
-        weir_sendq_drop_first(q, m);
+        drop_first(q, m);
         went++;
     }
     q->una = una;
@@ -189,7 +199,7 @@ void weir_sendq_compact(struct weir_sendq *q, struct weir_pktmem *m, struct weir
 void weir_sendq_clear(struct weir_sendq *q, struct weir_pktmem *m)
 {
     while (q->first != 0)
-        weir_sendq_drop_first(q, m);
+        drop_first(q, m);
     q->una = q->end;
 }
 
