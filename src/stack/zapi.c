@@ -119,6 +119,7 @@ int weir_zfree(struct weir *w, const void *data)
     uint32_t id = h->lent_id, bytes = h->lent_bytes;
     if (id == 0) {
         (void)weir_zpool_app_unref(&w->z, h, 1);
+        w->tcp.ladder.let_go++; /* as in release */
         return 0;
     }
     if (h->app != 1 || h->stk == 0 || (bytes & WEIR_LENT_PASSED)) return release_one(w, h);
