@@ -14,7 +14,8 @@
     X(ZBUF, "zbuf", "buffers: allocate, free, find the head, count references, fall through")                \
     X(ECHO, "echo", "1-byte echo, whole server, 1 and 16 connections")                                       \
     X(SEND, "send", "bulk send")                                                                             \
-    X(RECEIVE, "receive", "bulk receive")
+    X(RECEIVE, "receive", "bulk receive")                                                                    \
+    X(MEM, "mem", "schemes of memory beside other allocators: instructions, worst seen, bytes, footprint")
 enum bench_name {
 #define BENCH_ENUM(name, text, what) BENCH_##name,
     BENCH_MAP(BENCH_ENUM)
@@ -25,6 +26,10 @@ enum bench_name {
 struct bench_options {
     bool wanted[BENCH_NAMES];
     bool json, quick;
+    const char *
+        subject; /* of `mem`: this process measures that one alone, NULL: all, each in a process of its own */
+    const char *only;   /* of `mem`: that subject alone, NULL: all */
+    const char *beside; /* a shared object with an allocator to stand beside, or NULL */
 };
 
 /* ---- figures (bench_report.c) ---- */
@@ -62,6 +67,12 @@ void bench_end(const char *name, const char *variant, const char *unit, double u
 
 /* The same for a loop of `turns` with one call in each, less what the last loop with the name "" took. */
 void bench_end_loop(const char *name, const char *variant, double turns);
+/* Where a turn is not a call: the unit's name too. */
+void bench_end_turns(const char *name, const char *variant, const char *unit, double turns);
+
+/* A loop with calls of an empty function that takes `inside` instructions: what lies around a call is less by
+ * them. In place of the loop with the name "". */
+void bench_end_hollow(unsigned inside, double turns);
 
 #define BENCH_CALLS_MAX 8
 
@@ -77,6 +88,9 @@ void bench_end_calls(const struct bench_call *, unsigned n);
 /* Runs this program again under callgrind and emits what it counted. False: it can't be had, with a note. */
 bool bench_count_again(const struct bench_options *);
 
+/* The same for one subject of `mem`, with LD_PRELOAD set to `preload` unless that is NULL. */
+bool bench_count_subject(const struct bench_options *, const char *preload);
+
 /* ---- the benchmarks ---- */
 
 void bench_cells_counted(const struct bench_options *);
@@ -84,5 +98,7 @@ void bench_zbuf_counted(const struct bench_options *);
 void bench_zbuf_timed(const struct bench_options *);
 void bench_traffic_counted(const struct bench_options *);
 void bench_traffic_timed(const struct bench_options *);
+void bench_mem(const struct bench_options *);
+void bench_mem_subject(const struct bench_options *); /* the process of one subject, also under callgrind */
 
 #endif

@@ -5,7 +5,8 @@
  *
  *     desc: Trigger: Client Request: s;NAME,VARIANT,UNIT,UNITS,N    a sum, with N pauses in it
  *                                    p;... N pauses alone
- *                                    h;... the loop alone, for each l;... a loop with a call in it
+ *                                    h;... the loop alone, for each l;... a loop with a call in it; a name
+ *                                    is a number of instructions that the loop alone had in place of a call
  *     desc: Trigger: Client Request: c;NAME,VARIANT,FUNCTION;...    or calls
  *     fn=(12) caller            a name stands once, with its number
  *     cfn=(7) weir_zalloc
@@ -108,9 +109,21 @@ void bench_count_pauses(void)
     dump_sum('p', "", "", "", PAUSES);
 }
 
+void bench_end_turns(const char *name, const char *variant, const char *unit, double turns)
+{
+    dump_sum(name[0] == '\0' ? 'h' : 'l', name, variant, unit, turns);
+}
+
 void bench_end_loop(const char *name, const char *variant, double turns)
 {
-    dump_sum(name[0] == '\0' ? 'h' : 'l', name, variant, "instructions/call", turns);
+    bench_end_turns(name, variant, "instructions/call", turns);
+}
+
+void bench_end_hollow(unsigned inside, double turns)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%u", inside);
+    dump_sum('h', text, "", "instructions/call", turns);
 }
 
 void bench_end_calls(const struct bench_call *call, unsigned n)
@@ -222,7 +235,7 @@ static void emit_dump(const struct dump *d)
 {
     static double loop, pause; /* instructions of a turn without a call, and of a pause */
     if (d->kind == 'p') pause = d->units > 0 ? d->total / d->units : 0;
-    if (d->kind == 'h') loop = d->units > 0 ? d->total / d->units : 0;
+    if (d->kind == 'h') loop = d->units > 0 ? d->total / d->units - strtod(d->name, NULL) : 0;
     if (d->kind == 's') emit(d->name, d->variant, d->unit, d->total - pause * d->pauses, d->units);
     if (d->kind == 'l') emit(d->name, d->variant, d->unit, d->total - loop * d->units, d->units);
     for (const struct called *c = d->call; c < d->call + d->n_calls; c++)
@@ -270,34 +283,50 @@ static int run_valgrind(char **argv)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* argv of the child, by_function: the benchmarks that are counted by function, or all others. 0: none. */
-static unsigned child_words(const struct bench_options *o, bool by_function, char **argv)
+/* What a child is for. */
+enum part { BY_FUNCTION, SUMS, SUBJECT };
+
+static enum part part_of(unsigned name)
+{
+    return name == BENCH_POOL ? BY_FUNCTION : name == BENCH_MEM ? SUBJECT : SUMS;
+}
+
+/* argv of the child: those benchmarks that are wanted and counted this way. 0: none. */
+static unsigned child_words(const struct bench_options *o, enum part part, char **argv)
 {
     static char *const name[] = {
 #define BENCH_TEXT(id, text, what) text,
         BENCH_MAP(BENCH_TEXT)
 #undef BENCH_TEXT
     };
+    static char words[4][PATH_BYTES] = {"--subject", "", "--beside", ""};
     unsigned n = 0, named = 0;
     if (o->quick) argv[n++] = "--quick";
+    for (unsigned i = 0; part == SUBJECT && i < 4; i += 2) {
+        const char *value = i == 0 ? o->subject : o->beside;
+        if (value == NULL) continue;
+        snprintf(words[i + 1], PATH_BYTES, "%s", value);
+        argv[n++] = words[i];
+        argv[n++] = words[i + 1];
+    }
     for (unsigned i = 0; i < BENCH_NAMES; i++)
-        if (o->wanted[i] && (i == BENCH_POOL) == by_function) argv[n + named++] = name[i];
+        if (o->wanted[i] && part_of(i) == part) argv[n + named++] = name[i];
     argv[n + named] = NULL;
     return named;
 }
 
-static bool run_part(const char *prefix, const struct bench_options *o, bool by_function)
+static bool run_part(const char *prefix, const struct bench_options *o, enum part part)
 {
     char self[PATH_BYTES], out[PATH_BYTES + 32];
-    char *argv[BENCH_NAMES + 9] = {"valgrind",
-                                   "-q",
-                                   "--tool=callgrind",
-                                   "--collect-atstart=no",
-                                   by_function ? "--instr-atstart=no" : "--instr-atstart=yes",
-                                   out,
-                                   self};
+    char *argv[BENCH_NAMES + 13] = {"valgrind",
+                                    "-q",
+                                    "--tool=callgrind",
+                                    "--collect-atstart=no",
+                                    part == BY_FUNCTION ? "--instr-atstart=no" : "--instr-atstart=yes",
+                                    out,
+                                    self};
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (child_words(o, by_function, argv + 7) == 0) return true;
+    if (child_words(o, part, argv + 7) == 0) return true;
     if (length < 0) return false;
     self[length] = '\0';
     snprintf(out, sizeof out, "--callgrind-out-file=%s", prefix);
@@ -306,7 +335,7 @@ static bool run_part(const char *prefix, const struct bench_options *o, bool by_
     return good;
 }
 
-static bool count_in(const char *tmp, const struct bench_options *o)
+static bool count_in(const char *tmp, const struct bench_options *o, enum part first, enum part last)
 {
     char dir[PATH_BYTES - 8], prefix[PATH_BYTES];
     snprintf(dir, sizeof dir, "%s/weir-bench-XXXXXX", tmp);
@@ -315,20 +344,35 @@ static bool count_in(const char *tmp, const struct bench_options *o)
         return false;
     }
     snprintf(prefix, sizeof prefix, "%s/out", dir);
-    bool good = run_part(prefix, o, true) && run_part(prefix, o, false);
+    bool good = true;
+    for (enum part part = first; good && part <= last; part++)
+        good = run_part(prefix, o, part);
     if (!good) bench_note("no instruction counts: valgrind is not installed, or failed");
     rmdir(dir);
     return good;
 }
 
-bool bench_count_again(const struct bench_options *o)
+static bool count_parts(const struct bench_options *o, enum part first, enum part last)
 {
 #ifdef BENCH_HAVE_VALGRIND
     const char *tmp = getenv("TMPDIR");
-    return count_in(tmp != NULL && tmp[0] != '\0' ? tmp : "/tmp", o);
+    return count_in(tmp != NULL && tmp[0] != '\0' ? tmp : "/tmp", o, first, last);
 #else
-    (void)count_in, (void)o;
+    (void)count_in, (void)o, (void)first, (void)last;
     bench_note("no instruction counts: built without valgrind's headers");
     return false;
 #endif
+}
+
+bool bench_count_again(const struct bench_options *o)
+{
+    return count_parts(o, BY_FUNCTION, SUMS);
+}
+
+bool bench_count_subject(const struct bench_options *o, const char *preload)
+{
+    if (preload != NULL) setenv("LD_PRELOAD", preload, 1);
+    bool good = count_parts(o, SUBJECT, SUBJECT);
+    if (preload != NULL) unsetenv("LD_PRELOAD");
+    return good;
 }

@@ -9,6 +9,8 @@ SKIPPED = 77
 KEYS = {"name", "variant", "metric", "value", "unit"}
 COUNTED = {"pool-get", "pool-put", "zbuf-alloc", "zbuf-free", "zbuf-head", "zbuf-ref", "zbuf-unref",
            "zbuf-fallthrough"}
+MEM = {"mem-mixed-get", "mem-mixed-put", "mem-mixed-worst-get", "mem-mixed-worst-put", "mem-mixed-footprint", "mem-bytes-16",
+       "mem-tree-16", "mem-two-threads"}
 INSTRUCTIONS_MAX = 1000  # of one call: more means that something else was counted with it
 
 
@@ -29,6 +31,20 @@ def check_figure(figure):
         check("a likely count in %r" % figure, figure["value"] < INSTRUCTIONS_MAX)
 
 
+def check_mem():
+    """A scheme with an area and a malloc: one process each, whose figures arrive."""
+    for subject in "tlsf", "glibc":
+        told = run("--json", "--quick", "--only", subject, "mem")
+        check("mem, status 0, stderr: " + told.stderr, told.returncode == 0)
+        figures = [json.loads(line) for line in told.stdout.splitlines()]
+        check("mem, one subject", {f["variant"] for f in figures} == {subject})
+        missing = MEM - {f["name"] for f in figures}
+        step = "no worst cases: " in told.stderr
+        check("mem, all of %s" % sorted(missing), all("worst" in name and step for name in missing))
+        for figure in figures:
+            check("the keys of %r" % figure, set(figure) == KEYS and figure["value"] > 0)
+
+
 def main():
     check("an unknown name ends with 2", run("nothing-of-this-name").returncode == 2)
     check("an unknown option ends with 2", run("--nothing").returncode == 2)
@@ -46,6 +62,7 @@ def main():
     figures = [json.loads(line) for line in told.stdout.splitlines()]
     for figure in figures:
         check_figure(figure)
+    check_mem()
     weir = {f["name"] for f in figures if f["variant"] == "weir" and f["metric"] == "instructions"}
     check("all of %s" % sorted(COUNTED - weir), COUNTED <= weir)
 

@@ -8,7 +8,7 @@
 
 #include "bench.h"
 
-#define FIGURES_MAX 256
+#define FIGURES_MAX 1024
 #define TEXT_BYTES  40
 
 static struct figure {

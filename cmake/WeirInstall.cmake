@@ -14,7 +14,7 @@ foreach(target ${weir_driver_targets})
     endif()
 endforeach()
 
-# The names to export: prototypes of the public headers, which clang-format keeps in column 0. check_exports.py holds
+# The names to export: prototypes and constants of the public headers, which clang-format keeps in column 0. check_exports.py holds
 # the result against what the compiler says of the headers.
 file(GLOB weir_headers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/include/weir/*.h)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${weir_headers})
@@ -27,6 +27,12 @@ foreach(header ${weir_headers})
         string(REGEX MATCH "weir_[a-z0-9_]+\\($" name "${prototype}")
         string(REPLACE "(" ";" name "${name}")
         string(APPEND weir_exports "        ${name}\n")
+    endforeach()
+    string(REGEX MATCHALL "\nextern const [a-z_ ]+weir_[a-z0-9_]+ " constants "${text}") # a blank where `;` was
+    foreach(constant ${constants})
+        string(REGEX MATCH "weir_[a-z0-9_]+ $" name "${constant}")
+        string(STRIP "${name}" name)
+        string(APPEND weir_exports "        ${name};\n")
     endforeach()
 endforeach()
 set(weir_map ${CMAKE_BINARY_DIR}/weir.map)

@@ -69,7 +69,8 @@ struct weir_lock {
     X(LIMIT, "limit", "a configured bound is reached: blocks, growth, or a domain's budget")                 \
     X(SOURCE, "source", "the source that memory grows from had none")                                        \
     X(SEALED, "sealed", "the memory is sealed: nothing is handed out any more")                              \
-    X(STALE, "stale", "the handle is closed or was never opened")
+    X(STALE, "stale", "the handle is closed or was never opened")                                            \
+    X(BLOCK, "block", "the block that was to be resized is not one in use")
 enum weir_why {
 #define WEIR_WHY_ENUM(name, word, text) WEIR_WHY_##name,
     WEIR_WHY_MAP(WEIR_WHY_ENUM)

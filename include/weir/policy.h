@@ -99,6 +99,10 @@ struct weir_policy {
 /* TLSF: constant time, 4-byte heads (docs/memory/tlsf.md). */
 extern const struct weir_policy weir_tlsf;
 
+/* First fit over one list in the order of addresses, 8-byte heads, time linear in free blocks: the baseline
+ * that the others are measured against (docs/memory/firstfit.md). */
+extern const struct weir_policy weir_firstfit_list;
+
 #ifdef __cplusplus
 }
 #endif
