@@ -98,11 +98,6 @@ void bench_end(const char *name, const char *variant, const char *unit, double u
     dump_sum('s', name, variant, unit, units);
 }
 
-void bench_end_turns(const char *name, const char *variant, const char *unit, double turns)
-{
-    dump_sum(name[0] == '\0' ? 'h' : 'l', name, variant, unit, turns);
-}
-
 void bench_count_pauses(void)
 {
     bench_begin();
@@ -112,6 +107,11 @@ void bench_count_pauses(void)
         bench_resume();
     }
     dump_sum('p', "", "", "", PAUSES);
+}
+
+void bench_end_turns(const char *name, const char *variant, const char *unit, double turns)
+{
+    dump_sum(name[0] == '\0' ? 'h' : 'l', name, variant, unit, turns);
 }
 
 void bench_end_loop(const char *name, const char *variant, double turns)
