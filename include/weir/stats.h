@@ -76,7 +76,7 @@ const char *weir_drop_name(enum weir_drop);
 const char *weir_drop_text(enum weir_drop);
 
 /* The ladder: what Weir does as the memory that received data needs runs short, each rung beside those below
- * it. A rung is left at a better level than the one at which it was reached; docs/memory.md has the levels.
+ * it. A rung is left at a better level than the one at which it was reached; docs/memory/zbuf.md has the levels.
  * X(name, name in lower case, text). */
 #define WEIR_RUNG_MAP(X)                                                                                     \
     X(NONE, "none", "memory is not short")                                                                   \
