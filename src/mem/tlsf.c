@@ -87,7 +87,7 @@ static inline void *handed(struct weir_tlsf_area *a, tlsf_word *b, size_t size, 
 /* *c: the list whose front serves need, a size for which there is a list; false: none does. */
 static inline bool fitting(const struct weir_tlsf_area *a, size_t need, size_t *c)
 {
-    *c = tlsf_class(need);
+    *c = tlsf_class((uint32_t)need);
     size_t link = tlsf_front(a, *c);
     return (link != 0 && tlsf_to(a, link)[TLSF_SIZE] >= need) || tlsf_above(a, c);
 }
@@ -185,6 +185,36 @@ static WEIR_APART void *general(const struct weir_tlsf *s, size_t size, size_t a
     return p;
 }
 
+/* Level 1: nobody has written to the front b of list c, which is to be handed out with need bytes, since it became
+ * free. As untouched and weir_tlsf_tied say it, of a block that is a front. */
+static inline bool front_untouched(const struct weir_tlsf *s, const struct weir_tlsf_area *a,
+                                   const tlsf_word *b, uint32_t c, uint32_t need)
+{
+    uint32_t link = tlsf_link_of(a, b), head = b[TLSF_SIZE], size = head - TLSF_FREE, next = b[TLSF_NEXT];
+    if (size < need || (size & s->low) != 0 || size > a->end - link) return false;
+    if (tlsf_step(b, size)[TLSF_FOOT] != head || b[TLSF_PREV] != c * 4 + TLSF_LIST) return false;
+    if (next == 0) return true;
+    return next - TLSF_FIRST < a->span && (next & 3) == 1 && tlsf_to(a, next)[TLSF_PREV] == link;
+}
+
+/* The way of most requests at level 1; whoever finds something odd asks general, which looks at it again. */
+static WEIR_APART void *alloc_checked(const struct weir_tlsf *s, size_t size, size_t align, size_t *got)
+{
+    struct weir_tlsf_area *a = tlsf_first(s);
+    if (size >= s->checked_size || align > s->align) return general(s, size, align, got);
+    uint32_t need = (uint32_t)((size + s->round) & s->mask);
+    if (need < TLSF_MIN) need = TLSF_MIN;
+    size_t c = tlsf_class(need);
+    uint32_t link = tlsf_front(a, c);
+    if (link == 0 || tlsf_to(a, link)[TLSF_SIZE] < need) {
+        if (!tlsf_above(a, &c)) return s->count > 1 ? general(s, size, align, got) : NULL;
+        link = tlsf_front(a, c);
+    }
+    tlsf_word *b = tlsf_to(a, link);
+    if (!front_untouched(s, a, b, (uint32_t)c, need)) return general(s, size, align, got);
+    return take(a, need, b, c, got);
+}
+
 /* The front of list c is none, or too short. */
 static WEIR_APART void *take_above(struct weir_tlsf_area *a, size_t need, const struct weir_tlsf *s, size_t c,
                                    size_t *got)
@@ -200,9 +230,9 @@ static void *tlsf_alloc(void *state, size_t size, size_t align, size_t *got)
 {
     const struct weir_tlsf *s = state;
     struct weir_tlsf_area *a = tlsf_first(s);
-    if (size >= s->quick_size || align > s->align) return general(s, size, align, got);
+    if (size >= s->quick_size || align > s->align) return alloc_checked(s, size, align, got);
     /* Below the smallest block there are lists, but never a block on them. */
-    size_t need = (size + s->round) & s->mask, c = tlsf_class(need), link = tlsf_front(a, c);
+    size_t need = (size + s->round) & s->mask, c = tlsf_class((uint32_t)need), link = tlsf_front(a, c);
     if (link == 0) return take_above(a, need, s, c, got);
     tlsf_word *b = tlsf_to(a, link);
     uint32_t have = b[TLSF_SIZE];
@@ -222,12 +252,19 @@ static ptrdiff_t tlsf_usable(const void *state, const void *block)
     return err < 0 ? err : (ptrdiff_t)tlsf_size(((tlsf_word *)block)) - TLSF_HEAD;
 }
 
+static inline void one_less(struct weir_tlsf_area *a, uint32_t size)
+{
+    a->live--;
+    a->live_bytes -= size;
+}
+
 /* The block b, in use until now, is free and has a free neighbour or two. */
-static WEIR_APART ptrdiff_t join(struct weir_tlsf_area *a, tlsf_word *b, size_t size)
+static WEIR_APART ptrdiff_t join(struct weir_tlsf_area *a, tlsf_word *b, uint32_t size)
 {
     ptrdiff_t usable = (ptrdiff_t)size - TLSF_HEAD;
     tlsf_word *behind = tlsf_step(b, size);
     uint32_t flags = behind[TLSF_SIZE];
+    one_less(a, size);
     if (flags & TLSF_FREE) {
         size += flags - TLSF_FREE;
         behind[TLSF_SIZE] = TLSF_ERASED;
@@ -237,15 +274,24 @@ static WEIR_APART ptrdiff_t join(struct weir_tlsf_area *a, tlsf_word *b, size_t 
         behind[TLSF_SIZE] = flags | TLSF_PREV_FREE;
     }
     if (b[TLSF_SIZE] & TLSF_PREV_FREE) {
-        size_t before = b[TLSF_FOOT] - TLSF_FREE;
+        uint32_t before = b[TLSF_FOOT] - TLSF_FREE;
         b[TLSF_SIZE] = TLSF_ERASED;
         b = tlsf_back(b, before);
         size += before;
         a->merges++;
         tlsf_unlink(a, b);
     }
-    tlsf_link(a, b, (uint32_t)size);
+    tlsf_link(a, b, size);
     return usable;
+}
+
+/* The block b, in use until now, is free and has no free neighbour. */
+static inline ptrdiff_t lone(struct weir_tlsf_area *a, tlsf_word *b, uint32_t size)
+{
+    one_less(a, size);
+    tlsf_step(b, size)[TLSF_SIZE] |= TLSF_PREV_FREE;
+    tlsf_link(a, b, size);
+    return (ptrdiff_t)size - TLSF_HEAD;
 }
 
 /* The block b, in use until now, is free. Returns its usable bytes. Most have no free neighbour: the way without
@@ -253,19 +299,12 @@ static WEIR_APART ptrdiff_t join(struct weir_tlsf_area *a, tlsf_word *b, size_t 
 static inline ptrdiff_t give_back(struct weir_tlsf_area *a, tlsf_word *b)
 {
     uint32_t head = b[TLSF_SIZE], size = head & ~(uint32_t)TLSF_FLAGS;
-    a->live--;
-    a->live_bytes -= size;
-    if (head & TLSF_PREV_FREE) return join(a, b, size);
-    tlsf_word *behind = tlsf_step(b, size);
-    uint32_t flags = behind[TLSF_SIZE];
-    if (flags & TLSF_FREE) return join(a, b, size);
-    behind[TLSF_SIZE] = flags | TLSF_PREV_FREE;
-    tlsf_link(a, b, size);
-    return (ptrdiff_t)size - TLSF_HEAD;
+    if ((head & TLSF_PREV_FREE) || (tlsf_step(b, size)[TLSF_SIZE] & TLSF_FREE)) return join(a, b, size);
+    return lone(a, b, size);
 }
 
-/* What a release does where not every address passes: several areas, levels 1 and 2. */
-static WEIR_APART ptrdiff_t release_checked(const struct weir_tlsf *s, uintptr_t p)
+/* What a release does when no shorter way is sure of it: every check of the level, any area. */
+static WEIR_APART ptrdiff_t release_vetted(const struct weir_tlsf *s, uintptr_t p)
 {
     int err;
     struct weir_tlsf_area *a = weir_tlsf_find(s, p, &err);
@@ -278,10 +317,72 @@ static WEIR_APART ptrdiff_t release_checked(const struct weir_tlsf *s, uintptr_t
     return give_back(a, b);
 }
 
+/* As weir_tlsf_tied of a free block, but for its foot; in line. */
+static inline bool linked(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b)
+{
+    uint32_t link = tlsf_link_of(a, b), next = b[TLSF_NEXT], prev = b[TLSF_PREV];
+    if (next != 0) {
+        if (next - TLSF_FIRST >= a->span || (next & 3) != 1) return false;
+        if (tlsf_to(a, next)[TLSF_PREV] != link) return false;
+    }
+    if (prev & TLSF_MARK) return (prev >> 2) - TLSF_LIST_LEAST < s->lists && tlsf_front(a, prev >> 2) == link;
+    return prev - TLSF_FIRST < a->span && (prev & 1) && tlsf_to(a, prev)[TLSF_NEXT] == link;
+}
+
+/* The head behind a block in use, with left bytes from there to the end mark, is one of a block in use. */
+static inline bool used_behind(const struct weir_tlsf *s, uint32_t head, uint32_t left)
+{
+    return (head & s->low) == 0 && head <= left && (head >= TLSF_MIN || left == 0);
+}
+
+/* Level 1: b has a free neighbour or two. left: bytes from the block behind it to the end mark. */
+static WEIR_APART ptrdiff_t join_checked(const struct weir_tlsf *s, tlsf_word *b, struct weir_tlsf_area *a,
+                                         uint32_t size, uint32_t left)
+{
+    const tlsf_word *behind = tlsf_step(b, size), *before;
+    uint32_t head = behind[TLSF_SIZE];
+    if (head & TLSF_FREE) {
+        uint32_t more = head - TLSF_FREE;
+        if ((more & s->low) != 0 || more > left || more < TLSF_MIN) goto odd;
+        if (tlsf_step(behind, more)[TLSF_FOOT] != head || !linked(s, a, behind)) goto odd;
+    } else if (!used_behind(s, head, left)) {
+        goto odd;
+    }
+    if (b[TLSF_SIZE] & TLSF_PREV_FREE) {
+        uint32_t foot = b[TLSF_FOOT], more = foot - TLSF_FREE;
+        if ((more & s->low) != 0 || more > tlsf_link_of(a, b) - TLSF_FIRST || more < TLSF_MIN) goto odd;
+        before = tlsf_back(b, more);
+        if (before[TLSF_SIZE] != foot || !linked(s, a, before)) goto odd;
+    }
+    return join(a, b, size);
+odd:
+    return release_vetted(s, (uintptr_t)b);
+}
+
+/* The way of most releases at level 1: what weir_tlsf_find looks at, in line and without telling errors apart. What
+ * is odd in any way, also another level or several areas at level 0, is release_vetted's. */
+static WEIR_APART ptrdiff_t release_checked(const struct weir_tlsf *s, uintptr_t p, struct weir_tlsf_area *a)
+{
+    size_t at = p - a->base - TLSF_FIRST;
+    for (uint32_t i = 1; at >= a->room; i++) {
+        if (i >= s->count || s->level != 1) return release_vetted(s, p);
+        a = tlsf_area(s, i);
+        at = p - a->base - TLSF_FIRST;
+    }
+    if ((p & s->low) != 0) return release_vetted(s, p);
+    tlsf_word *b = ((tlsf_word *)p);
+    uint32_t head = b[TLSF_SIZE], size = head & ~(uint32_t)TLSF_PREV_FREE;
+    uint32_t most = a->room - 1 - (uint32_t)at; /* without TLSF_MIN of them */
+    if ((size & s->low) != 0 || size - TLSF_MIN > most) return release_vetted(s, p);
+    uint32_t left = most - (size - TLSF_MIN), behind = tlsf_step(b, size)[TLSF_SIZE];
+    if ((head & TLSF_PREV_FREE) || (behind & TLSF_FREE)) return join_checked(s, b, a, size, left);
+    return used_behind(s, behind, left) ? lone(a, b, size) : release_vetted(s, p);
+}
+
 static ptrdiff_t tlsf_release(void *state, void *block)
 {
     struct weir_tlsf_area *a = tlsf_first(state);
-    if ((uintptr_t)block - a->base >= a->quick) return release_checked(state, (uintptr_t)block);
+    if ((uintptr_t)block - a->base >= a->quick) return release_checked(state, (uintptr_t)block, a);
     return give_back(a, ((tlsf_word *)block));
 }
 

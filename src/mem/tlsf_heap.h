@@ -18,7 +18,8 @@ enum {
     TLSF_MARK = 2,   /* in a link: no block's, but the list's, before its first block */
     TLSF_LIST = 3,   /* number of the list * 4 + this */
     TLSF_ROW = 1 << WEIR_TLSF_ROW_LOG2,
-    TLSF_ROW_LEAST = WEIR_TLSF_EXACT_LOG2 - WEIR_TLSF_ROW_LOG2 /* number of the first row */
+    TLSF_ROW_LEAST = WEIR_TLSF_EXACT_LOG2 - WEIR_TLSF_ROW_LOG2, /* number of the first row */
+    TLSF_LIST_LEAST = TLSF_ROW_LEAST << WEIR_TLSF_ROW_LOG2      /* number of the first list */
 };
 
 /* The words of a block, which lies between the caller's own bytes, of whatever type those are. A block is named
@@ -40,7 +41,7 @@ struct weir_tlsf_area {
     uint32_t end;               /* the link that the end mark, a head without a block, would have */
     uint32_t live;              /* blocks in use */
     uint32_t span;              /* end - TLSF_FIRST */
-    uint32_t bits_at;           /* level 2: of the map of blocks in use, from this structure; else 0 */
+    uint32_t room;              /* level 1: a block's link - TLSF_FIRST is below it; else 0 */
     uint64_t divisions, merges; /* since the area was added */
     uintptr_t mem;              /* as the caller gave it */
     size_t bytes;               /* as the caller gave it */
@@ -50,18 +51,21 @@ struct weir_tlsf_area {
 };
 
 struct weir_tlsf {
-    size_t quick_size;            /* level 0: requests from here on take the long way; else 0: all do */
-    size_t align;                 /* natural alignment: 4, 8 or 16 */
-    size_t round, mask;           /* align + TLSF_HEAD - 1; -align */
-    size_t stride, area_bytes;    /* bytes of one area's structure; of the largest area */
-    uint32_t level, areas, count; /* count of areas <= areas */
-    uint32_t lists;               /* the number behind the last list's */
-    uint32_t bits_at;             /* as in each area */
-    uint64_t divisions, merges;   /* in areas that were removed */
+    size_t quick_size;           /* level 0: requests from here on take the long way; else 0: all do */
+    size_t checked_size;         /* the same for level 1 */
+    size_t align;                /* natural alignment: 4, 8 or 16 */
+    size_t round, mask;          /* align + TLSF_HEAD - 1; -align */
+    size_t stride, area_bytes;   /* bytes of one area's structure; of the largest area */
+    uint8_t level, areas, count; /* count of areas <= areas */
+    uint32_t low;                /* align - 1 */
+    uint32_t lists;              /* how many each area has */
+    uint32_t bits_at;            /* level 2: of the map of blocks in use, from an area's structure */
+    uint64_t divisions, merges;  /* in areas that were removed */
 };
 
 _Static_assert(sizeof(struct weir_tlsf) <= WEIR_TLSF_STATE_HEAD, "tlsf.h counts the state");
 _Static_assert(sizeof(struct weir_tlsf_area) == WEIR_TLSF_AREA_HEAD, "tlsf.h counts an area");
+_Static_assert(WEIR_TLSF_AREAS_MAX <= UINT8_MAX, "areas are counted in a byte");
 _Static_assert(WEIR_TLSF_ROW_LOG2 == (sizeof(size_t) == 8 ? 6 : 5), "a row is a word");
 
 static inline struct weir_tlsf_area *tlsf_area(const struct weir_tlsf *s, uint32_t i)
@@ -112,18 +116,18 @@ static inline uint32_t tlsf_log2(uint32_t x)
 
 /* The number of the list for blocks of size bytes, size < 2^32: rows are numbered by how far sizes are shifted
  * for them. Sizes up to 2^EXACT_LOG2 fall into the first two. */
-static inline size_t tlsf_class(size_t size)
+static inline uint32_t tlsf_class(uint32_t size)
 {
-    size_t shift = tlsf_log2((uint32_t)(size >> WEIR_TLSF_ROW_LOG2) | 1u << TLSF_ROW_LEAST);
+    uint32_t shift = tlsf_log2(size >> WEIR_TLSF_ROW_LOG2 | 1u << TLSF_ROW_LEAST);
     return (shift << WEIR_TLSF_ROW_LOG2) + (size >> shift);
 }
 static inline uint32_t *tlsf_list(struct weir_tlsf_area *a, size_t c)
 {
-    return &a->list[c - ((size_t)TLSF_ROW_LEAST << WEIR_TLSF_ROW_LOG2)];
+    return &a->list[c - TLSF_LIST_LEAST];
 }
 static inline uint32_t tlsf_front(const struct weir_tlsf_area *a, size_t c)
 {
-    return a->list[c - ((size_t)TLSF_ROW_LEAST << WEIR_TLSF_ROW_LOG2)];
+    return a->list[c - TLSF_LIST_LEAST];
 }
 static inline size_t *tlsf_row(struct weir_tlsf_area *a, size_t r)
 {
@@ -174,11 +178,11 @@ static inline void tlsf_link(struct weir_tlsf_area *a, tlsf_word *b, uint32_t si
 {
     b[TLSF_SIZE] = size + TLSF_FREE;
     tlsf_step(b, size)[TLSF_FOOT] = size + TLSF_FREE;
-    size_t c = tlsf_class(size);
+    uint32_t c = tlsf_class(size);
     uint32_t *list = tlsf_list(a, c), first = *list, link = tlsf_link_of(a, b);
     *list = link;
     b[TLSF_NEXT] = first;
-    b[TLSF_PREV] = (uint32_t)c * 4 + TLSF_LIST;
+    b[TLSF_PREV] = c * 4 + TLSF_LIST;
     if (first != 0)
         tlsf_to(a, first)[TLSF_PREV] = link;
     else
@@ -245,7 +249,7 @@ static inline uint8_t *tlsf_bit(const struct weir_tlsf *s, const struct weir_tls
 {
     size_t g = ((uintptr_t)b - (uintptr_t)tlsf_begin(a)) / s->align;
     *bit = (uint8_t)(1u << (g % 8));
-    return (uint8_t *)((uintptr_t)a + a->bits_at + g / 8);
+    return (uint8_t *)((uintptr_t)a + s->bits_at + g / 8);
 }
 
 /* ---- tlsf_vet.c ---- */

@@ -100,13 +100,13 @@ static int check_block(const struct weir_tlsf *s, const struct weir_tlsf_area *a
     seen->free++;
     if (tlsf_step(b, size)[TLSF_FOOT] != head) return 3;
     if (prev & TLSF_FREE) return 4;
-    return listed(s, a, b, tlsf_class(size)) ? 0 : 5;
+    return listed(s, a, b, tlsf_class((uint32_t)size)) ? 0 : 5;
 }
 
 /* Every list's blocks are of its size, and all of them together as many as there are free blocks. */
 static int check_lists(const struct weir_tlsf *s, const struct weir_tlsf_area *a, uint64_t free)
 {
-    for (size_t c = (size_t)TLSF_ROW_LEAST << WEIR_TLSF_ROW_LOG2; c < s->lists; c++) {
+    for (size_t c = TLSF_LIST_LEAST; c < TLSF_LIST_LEAST + s->lists; c++) {
         size_t r = c >> WEIR_TLSF_ROW_LOG2, row = tlsf_row_bits(a, r);
         bool bit = (row >> (c & (TLSF_ROW - 1)) & 1) != 0;
         if (bit != (tlsf_front(a, c) != 0) || (a->rows >> r & 1) != (row != 0)) return 7;
@@ -122,7 +122,7 @@ static int check_lists(const struct weir_tlsf *s, const struct weir_tlsf_area *a
 static int check_map(const struct weir_tlsf *s, const struct weir_tlsf_area *a, uint64_t live)
 {
     if (s->level < 2) return 0;
-    const uint8_t *map = (const uint8_t *)((uintptr_t)a + a->bits_at);
+    const uint8_t *map = (const uint8_t *)((uintptr_t)a + s->bits_at);
     for (size_t i = 0; i < s->area_bytes / s->align / 8 + 1; i++)
         for (unsigned byte = map[i]; byte != 0; byte &= byte - 1)
             if (live-- == 0) return 10;

@@ -16,7 +16,7 @@ WEIR_APART bool weir_tlsf_tied(const struct weir_tlsf *s, const struct weir_tlsf
         if (next - TLSF_FIRST >= a->span || (next & 3) != 1) return false;
         if (tlsf_to(a, next)[TLSF_PREV] != link) return false;
     }
-    if (prev & TLSF_MARK) return prev >> 2 < s->lists && tlsf_front(a, prev >> 2) == link;
+    if (prev & TLSF_MARK) return (prev >> 2) - TLSF_LIST_LEAST < s->lists && tlsf_front(a, prev >> 2) == link;
     return prev - TLSF_FIRST < a->span && (prev & 1) && tlsf_to(a, prev)[TLSF_NEXT] == link;
 }
 
