@@ -115,7 +115,7 @@ static WEIR_APART void *take(struct weir_tlsf_area *a, size_t need, tlsf_word *b
 static bool untouched(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b)
 {
     size_t size = b[TLSF_SIZE] - TLSF_FREE;
-    return (size & ~s->mask) == 0 && size <= a->end - tlsf_link_of(a, b) &&
+    return (size & ~s->mask) == 0 && size <= a->span - tlsf_at(a, b) &&
            weir_tlsf_tied(s, a, b, (uint32_t)size);
 }
 
@@ -187,32 +187,42 @@ static WEIR_APART void *general(const struct weir_tlsf *s, size_t size, size_t a
 
 /* Level 1: nobody has written to the front b of list c, which is to be handed out with need bytes, since it became
  * free. As untouched and weir_tlsf_tied say it, of a block that is a front. */
-static inline bool front_untouched(const struct weir_tlsf *s, const struct weir_tlsf_area *a,
-                                   const tlsf_word *b, uint32_t c, uint32_t need)
+static inline bool front_untouched(const struct weir_tlsf_area *a, const tlsf_word *b, size_t c, size_t need)
 {
-    uint32_t link = tlsf_link_of(a, b), head = b[TLSF_SIZE], size = head - TLSF_FREE, next = b[TLSF_NEXT];
-    if (size < need || (size & s->low) != 0 || size > a->end - link) return false;
-    if (tlsf_step(b, size)[TLSF_FOOT] != head || b[TLSF_PREV] != c * 4 + TLSF_LIST) return false;
-    if (next == 0) return true;
-    return next - TLSF_FIRST < a->span && (next & 3) == 1 && tlsf_to(a, next)[TLSF_PREV] == link;
+    uint32_t head = b[TLSF_SIZE], size = head - TLSF_FREE, next = b[TLSF_NEXT];
+    if (size < need || (size & tlsf_state(a)->low) != 0 || size > a->span - tlsf_at(a, b)) return false;
+    if (tlsf_step(b, size)[TLSF_FOOT] != head || b[TLSF_PREV] != (uint32_t)c * 4 + TLSF_LIST) return false;
+    return next == 0 || (tlsf_inside(a, next) && tlsf_to(a, next)[TLSF_PREV] == tlsf_link_of(a, b));
 }
 
-/* The way of most requests at level 1; whoever finds something odd asks general, which looks at it again. */
+/* The same for level 1; general looks at what is odd once more. a: the first area. */
+static WEIR_APART void *take_checked(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c,
+                                     size_t *got)
+{
+    if (!front_untouched(a, b, c, need)) return general(tlsf_state(a), need - TLSF_HEAD, 0, got);
+    take_front(a, b, c);
+    return handed(a, b, cut(a, b, b[TLSF_SIZE] - TLSF_FREE, need, 0), got);
+}
+
+/* The front of list c is none, or too short. */
+static WEIR_APART void *take_above_checked(struct weir_tlsf_area *a, size_t need, size_t *got, size_t c)
+{
+    if (need < TLSF_MIN) need = TLSF_MIN;
+    if (tlsf_above(a, &c)) return take_checked(a, need, tlsf_to(a, tlsf_front(a, c)), c, got);
+    return tlsf_state(a)->count > 1 ? general(tlsf_state(a), need - TLSF_HEAD, 0, got) : NULL;
+}
+
+/* As tlsf_alloc, for level 1. */
 static WEIR_APART void *alloc_checked(const struct weir_tlsf *s, size_t size, size_t align, size_t *got)
 {
     struct weir_tlsf_area *a = tlsf_first(s);
     if (size >= s->checked_size || align > s->align) return general(s, size, align, got);
-    uint32_t need = (uint32_t)((size + s->round) & s->mask);
-    if (need < TLSF_MIN) need = TLSF_MIN;
-    size_t c = tlsf_class(need);
+    size_t need = (size + s->round) & s->mask, c = tlsf_class((uint32_t)need);
     uint32_t link = tlsf_front(a, c);
-    if (link == 0 || tlsf_to(a, link)[TLSF_SIZE] < need) {
-        if (!tlsf_above(a, &c)) return s->count > 1 ? general(s, size, align, got) : NULL;
-        link = tlsf_front(a, c);
-    }
+    if (link == 0) return take_above_checked(a, need, got, c);
     tlsf_word *b = tlsf_to(a, link);
-    if (!front_untouched(s, a, b, (uint32_t)c, need)) return general(s, size, align, got);
-    return take(a, need, b, c, got);
+    if (b[TLSF_SIZE] < need) return take_above_checked(a, need, got, c);
+    return take_checked(a, need, b, c, got);
 }
 
 /* The front of list c is none, or too short. */
@@ -322,11 +332,10 @@ static inline bool linked(const struct weir_tlsf *s, const struct weir_tlsf_area
 {
     uint32_t link = tlsf_link_of(a, b), next = b[TLSF_NEXT], prev = b[TLSF_PREV];
     if (next != 0) {
-        if (next - TLSF_FIRST >= a->span || (next & 3) != 1) return false;
-        if (tlsf_to(a, next)[TLSF_PREV] != link) return false;
+        if (!tlsf_inside(a, next) || tlsf_to(a, next)[TLSF_PREV] != link) return false;
     }
     if (prev & TLSF_MARK) return (prev >> 2) - TLSF_LIST_LEAST < s->lists && tlsf_front(a, prev >> 2) == link;
-    return prev - TLSF_FIRST < a->span && (prev & 1) && tlsf_to(a, prev)[TLSF_NEXT] == link;
+    return tlsf_inside(a, prev) && tlsf_to(a, prev)[TLSF_NEXT] == link;
 }
 
 /* The head behind a block in use, with left bytes from there to the end mark, is one of a block in use. */
@@ -360,29 +369,40 @@ odd:
 }
 
 /* The way of most releases at level 1: what weir_tlsf_find looks at, in line and without telling errors apart. What
- * is odd in any way, also another level or several areas at level 0, is release_vetted's. */
-static WEIR_APART ptrdiff_t release_checked(const struct weir_tlsf *s, uintptr_t p, struct weir_tlsf_area *a)
+ * is odd in any way is release_vetted's. a has room for b. */
+WEIR_TEMPLATE ptrdiff_t release_in(const struct weir_tlsf *s, struct weir_tlsf_area *a, uintptr_t p)
 {
-    size_t at = p - a->base - TLSF_FIRST;
-    for (uint32_t i = 1; at >= a->room; i++) {
-        if (i >= s->count || s->level != 1) return release_vetted(s, p);
-        a = tlsf_area(s, i);
-        at = p - a->base - TLSF_FIRST;
-    }
     if ((p & s->low) != 0) return release_vetted(s, p);
     tlsf_word *b = ((tlsf_word *)p);
     uint32_t head = b[TLSF_SIZE], size = head & ~(uint32_t)TLSF_PREV_FREE;
-    uint32_t most = a->room - 1 - (uint32_t)at; /* without TLSF_MIN of them */
+    uint32_t most = a->room - 1 - tlsf_at(a, b); /* without TLSF_MIN of them */
     if ((size & s->low) != 0 || size - TLSF_MIN > most) return release_vetted(s, p);
     uint32_t left = most - (size - TLSF_MIN), behind = tlsf_step(b, size)[TLSF_SIZE];
     if ((head & TLSF_PREV_FREE) || (behind & TLSF_FREE)) return join_checked(s, b, a, size, left);
     return used_behind(s, behind, left) ? lone(a, b, size) : release_vetted(s, p);
 }
 
+/* The first area is not p's, or the level not 1. */
+static WEIR_APART ptrdiff_t release_further(const struct weir_tlsf *s, uintptr_t p)
+{
+    for (uint32_t i = 1; i < s->count && s->level == 1; i++) {
+        struct weir_tlsf_area *a = tlsf_area(s, i);
+        if (p - a->base - TLSF_FIRST < a->room) return release_in(s, a, p);
+    }
+    return release_vetted(s, p);
+}
+
+static WEIR_APART ptrdiff_t release_checked(const struct weir_tlsf *s, uintptr_t p)
+{
+    struct weir_tlsf_area *a = tlsf_first(s);
+    if (p - a->base - TLSF_FIRST >= a->room) return release_further(s, p);
+    return release_in(s, a, p);
+}
+
 static ptrdiff_t tlsf_release(void *state, void *block)
 {
     struct weir_tlsf_area *a = tlsf_first(state);
-    if ((uintptr_t)block - a->base >= a->quick) return release_checked(state, (uintptr_t)block, a);
+    if ((uintptr_t)block - a->base >= a->quick) return release_checked(state, (uintptr_t)block);
     return give_back(a, ((tlsf_word *)block));
 }
 

@@ -86,7 +86,7 @@ int weir_tlsf_add(void *state, void *base, size_t bytes)
     memset(a, 0, s->stride);
     a->base = first - TLSF_FIRST;
     a->span = (uint32_t)(end - first);
-    a->end = a->span + TLSF_FIRST;
+    a->words = a->span / 4;
     a->quick = s->level == 0 ? end - a->base : 0;
     a->mem = mem;
     a->bytes = bytes;

@@ -34,14 +34,14 @@ enum {
 
 /* One area. */
 struct weir_tlsf_area {
-    uintptr_t base;             /* a block's link is its address - base; odd, so that every link is */
-    size_t quick;               /* level 0: end and a block's 8 bytes; else 0: no address passes unchecked */
-    size_t rows;                /* bit r: row r is not 0 */
-    uint32_t live_bytes;        /* of the blocks in use, with their heads */
-    uint32_t end;               /* the link that the end mark, a head without a block, would have */
-    uint32_t live;              /* blocks in use */
-    uint32_t span;              /* end - TLSF_FIRST */
-    uint32_t room;              /* level 1: a block's link - TLSF_FIRST is below it; else 0 */
+    uintptr_t base;      /* a block's link is its address - base; odd, so that every link is */
+    size_t quick;        /* level 0: end and a block's 8 bytes; else 0: no address passes unchecked */
+    size_t rows;         /* bit r: row r is not 0 */
+    uint32_t live_bytes; /* of the blocks in use, with their heads */
+    uint32_t words;      /* span / 4 */
+    uint32_t live;       /* blocks in use */
+    uint32_t span;       /* bytes of all blocks: from TLSF_FIRST to the link that the end mark would have */
+    uint32_t room;       /* level 1: a block's link - TLSF_FIRST is below it; else 0 */
     uint64_t divisions, merges; /* since the area was added */
     uintptr_t mem;              /* as the caller gave it */
     size_t bytes;               /* as the caller gave it */
@@ -79,6 +79,12 @@ static inline struct weir_tlsf_area *tlsf_first(const struct weir_tlsf *s)
     return (struct weir_tlsf_area *)((uintptr_t)s + WEIR_TLSF_STATE_HEAD);
 }
 
+/* The state that the first area is in. */
+static inline struct weir_tlsf *tlsf_state(const struct weir_tlsf_area *first)
+{
+    return (struct weir_tlsf *)((uintptr_t)first - WEIR_TLSF_STATE_HEAD);
+}
+
 static inline tlsf_word *tlsf_step(const tlsf_word *b, size_t bytes)
 {
     return (tlsf_word *)((uintptr_t)b + bytes);
@@ -91,9 +97,21 @@ static inline tlsf_word *tlsf_to(const struct weir_tlsf_area *a, size_t link)
 {
     return (tlsf_word *)(a->base + link);
 }
+/* link, whatever it is, leads to a place in a where a word can be. Both questions are one comparison: a remainder
+ * becomes the highest bits. */
+static inline bool tlsf_inside(const struct weir_tlsf_area *a, uint32_t link)
+{
+    link -= TLSF_FIRST;
+    return (link >> 2 | link << 30) < a->words;
+}
 static inline uint32_t tlsf_link_of(const struct weir_tlsf_area *a, const tlsf_word *b)
 {
     return (uint32_t)((uintptr_t)b - a->base);
+}
+/* Bytes from the first block to b. */
+static inline uint32_t tlsf_at(const struct weir_tlsf_area *a, const tlsf_word *b)
+{
+    return tlsf_link_of(a, b) - TLSF_FIRST;
 }
 static inline size_t tlsf_size(const tlsf_word *b)
 {
@@ -105,7 +123,7 @@ static inline tlsf_word *tlsf_begin(const struct weir_tlsf_area *a)
 }
 static inline tlsf_word *tlsf_end(const struct weir_tlsf_area *a)
 {
-    return tlsf_to(a, a->end);
+    return tlsf_to(a, (size_t)a->span + TLSF_FIRST);
 }
 
 /* floor(log2(x)), x > 0; in this form one instruction where the processor counts from the other end. */
@@ -121,13 +139,16 @@ static inline uint32_t tlsf_class(uint32_t size)
     uint32_t shift = tlsf_log2(size >> WEIR_TLSF_ROW_LOG2 | 1u << TLSF_ROW_LEAST);
     return (shift << WEIR_TLSF_ROW_LOG2) + (size >> shift);
 }
-static inline uint32_t *tlsf_list(struct weir_tlsf_area *a, size_t c)
+/* In one piece, so that it is one address for the processor. */
+static inline uint32_t *tlsf_list(const struct weir_tlsf_area *a, size_t c)
 {
-    return &a->list[c - TLSF_LIST_LEAST];
+    return (uint32_t *)((uintptr_t)a +
+                        (offsetof(struct weir_tlsf_area, list) - TLSF_LIST_LEAST * sizeof(uint32_t)) +
+                        c * sizeof(uint32_t));
 }
 static inline uint32_t tlsf_front(const struct weir_tlsf_area *a, size_t c)
 {
-    return a->list[c - TLSF_LIST_LEAST];
+    return *tlsf_list(a, c);
 }
 static inline size_t *tlsf_row(struct weir_tlsf_area *a, size_t r)
 {

@@ -61,7 +61,7 @@ int weir_tlsf_walk(const void *state, weir_walk_fn see, void *arg)
             struct weir_block block = {.start = b,
                                        .bytes = size - TLSF_HEAD,
                                        .state = b[TLSF_SIZE] & TLSF_FREE ? WEIR_BLOCK_FREE : WEIR_BLOCK_USED};
-            if (size < TLSF_MIN || size > a->end - tlsf_link_of(a, b)) return WEIR_ECORRUPT;
+            if (size < TLSF_MIN || size > a->span - tlsf_at(a, b)) return WEIR_ECORRUPT;
             int stop = see(arg, &block);
             if (stop != 0) return stop;
         }
@@ -89,7 +89,7 @@ static int check_block(const struct weir_tlsf *s, const struct weir_tlsf_area *a
     uint32_t head = b[TLSF_SIZE];
     size_t size = tlsf_size(b);
     uint8_t bit;
-    if (size < TLSF_MIN || (size & ~s->mask) != 0 || size > a->end - tlsf_link_of(a, b)) return 1;
+    if (size < TLSF_MIN || (size & ~s->mask) != 0 || size > a->span - tlsf_at(a, b)) return 1;
     if (((head & TLSF_PREV_FREE) != 0) != ((prev & TLSF_FREE) != 0)) return 2;
     if (s->level >= 2 && ((*tlsf_bit(s, a, b, &bit) & bit) != 0) != ((head & TLSF_FREE) == 0)) return 10;
     if ((head & TLSF_FREE) == 0) {
