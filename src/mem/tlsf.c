@@ -369,16 +369,19 @@ odd:
 }
 
 /* The way of most releases at level 1: what weir_tlsf_find looks at, in line and without telling errors apart. What
- * is odd in any way is release_vetted's. a has room for b. */
-WEIR_TEMPLATE ptrdiff_t release_in(const struct weir_tlsf *s, struct weir_tlsf_area *a, uintptr_t p)
+ * is odd in any way is release_vetted's. most: bytes from p to the end mark,
+ * without TLSF_MIN of them, which must be there. */
+WEIR_TEMPLATE ptrdiff_t release_in(const struct weir_tlsf *s, struct weir_tlsf_area *a, uintptr_t p,
+                                   uint32_t most)
 {
     if ((p & s->low) != 0) return release_vetted(s, p);
     tlsf_word *b = ((tlsf_word *)p);
     uint32_t head = b[TLSF_SIZE], size = head & ~(uint32_t)TLSF_PREV_FREE;
-    uint32_t most = a->room - 1 - tlsf_at(a, b); /* without TLSF_MIN of them */
     if ((size & s->low) != 0 || size - TLSF_MIN > most) return release_vetted(s, p);
-    uint32_t left = most - (size - TLSF_MIN), behind = tlsf_step(b, size)[TLSF_SIZE];
-    if ((head & TLSF_PREV_FREE) || (behind & TLSF_FREE)) return join_checked(s, b, a, size, left);
+    uint32_t left = most - (size - TLSF_MIN);
+    if (head & TLSF_PREV_FREE) return join_checked(s, b, a, size, left);
+    uint32_t behind = tlsf_step(b, size)[TLSF_SIZE];
+    if (behind & TLSF_FREE) return join_checked(s, b, a, size, left);
     return used_behind(s, behind, left) ? lone(a, b, size) : release_vetted(s, p);
 }
 
@@ -387,7 +390,8 @@ static WEIR_APART ptrdiff_t release_further(const struct weir_tlsf *s, uintptr_t
 {
     for (uint32_t i = 1; i < s->count && s->level == 1; i++) {
         struct weir_tlsf_area *a = tlsf_area(s, i);
-        if (p - a->base - TLSF_FIRST < a->room) return release_in(s, a, p);
+        size_t at = p - a->base - TLSF_FIRST;
+        if (at < a->room) return release_in(s, a, p, a->room + ~(uint32_t)at);
     }
     return release_vetted(s, p);
 }
@@ -395,8 +399,9 @@ static WEIR_APART ptrdiff_t release_further(const struct weir_tlsf *s, uintptr_t
 static WEIR_APART ptrdiff_t release_checked(const struct weir_tlsf *s, uintptr_t p)
 {
     struct weir_tlsf_area *a = tlsf_first(s);
-    if (p - a->base - TLSF_FIRST >= a->room) return release_further(s, p);
-    return release_in(s, a, p);
+    size_t at = p - a->base - TLSF_FIRST;
+    if (at >= a->room) return release_further(s, p);
+    return release_in(s, a, p, a->room + ~(uint32_t)at);
 }
 
 static ptrdiff_t tlsf_release(void *state, void *block)

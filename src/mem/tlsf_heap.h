@@ -139,16 +139,13 @@ static inline uint32_t tlsf_class(uint32_t size)
     uint32_t shift = tlsf_log2(size >> WEIR_TLSF_ROW_LOG2 | 1u << TLSF_ROW_LEAST);
     return (shift << WEIR_TLSF_ROW_LOG2) + (size >> shift);
 }
-/* In one piece, so that it is one address for the processor. */
-static inline uint32_t *tlsf_list(const struct weir_tlsf_area *a, size_t c)
+static inline uint32_t *tlsf_list(struct weir_tlsf_area *a, size_t c)
 {
-    return (uint32_t *)((uintptr_t)a +
-                        (offsetof(struct weir_tlsf_area, list) - TLSF_LIST_LEAST * sizeof(uint32_t)) +
-                        c * sizeof(uint32_t));
+    return &a->list[c - TLSF_LIST_LEAST];
 }
 static inline uint32_t tlsf_front(const struct weir_tlsf_area *a, size_t c)
 {
-    return *tlsf_list(a, c);
+    return a->list[c - TLSF_LIST_LEAST];
 }
 static inline size_t *tlsf_row(struct weir_tlsf_area *a, size_t r)
 {
