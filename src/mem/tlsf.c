@@ -103,12 +103,28 @@ static inline void take_front(struct weir_tlsf_area *a, tlsf_word *b, size_t c)
         tlsf_clear_list(a, c);
 }
 
-/* Takes the block b, the front of list c and long enough, with what it is longer cut off. The order of the
- * arguments, here and below, is the one that leaves each where it is: c counts shifts, which takes the fourth. */
+/* The block b, in no list, is handed out, and what it is longer is cut off. The order of the arguments, here and
+ * below, is the one that leaves each where it is: c counts shifts, which takes the fourth. */
+static WEIR_APART void *divide(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t rest, size_t *got)
+{
+    a->divisions++;
+    b[TLSF_SIZE] = (uint32_t)need;
+    a->live++;
+    a->live_bytes += (uint32_t)need;
+    *got = need - TLSF_HEAD;
+    tlsf_link(a, tlsf_step(b, need), (uint32_t)rest);
+    return (void *)b;
+}
+
+/* Takes the block b, the front of list c and long enough. */
 static WEIR_APART void *take(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c, size_t *got)
 {
     take_front(a, b, c);
-    return handed(a, b, cut(a, b, b[TLSF_SIZE] - TLSF_FREE, need, 0), got);
+    uint32_t size = b[TLSF_SIZE] - TLSF_FREE;
+    if (size - need >= TLSF_MIN) return divide(a, need, b, size - need, got);
+    b[TLSF_SIZE] = size;
+    tlsf_step(b, size)[TLSF_SIZE] -= TLSF_PREV_FREE;
+    return handed(a, b, size, got);
 }
 
 /* Level 1 and 2: nobody has written to b, which is to be handed out, since it became free. */
@@ -185,23 +201,19 @@ static WEIR_APART void *general(const struct weir_tlsf *s, size_t size, size_t a
     return p;
 }
 
-/* Level 1: nobody has written to the front b of list c, which is to be handed out with need bytes, since it became
- * free. As untouched and weir_tlsf_tied say it, of a block that is a front. */
-static inline bool front_untouched(const struct weir_tlsf_area *a, const tlsf_word *b, size_t c, size_t need)
-{
-    uint32_t head = b[TLSF_SIZE], size = head - TLSF_FREE, next = b[TLSF_NEXT];
-    if (size < need || (size & tlsf_state(a)->low) != 0 || size > a->span - tlsf_at(a, b)) return false;
-    if (tlsf_step(b, size)[TLSF_FOOT] != head || b[TLSF_PREV] != (uint32_t)c * 4 + TLSF_LIST) return false;
-    return next == 0 || (tlsf_inside(a, next) && tlsf_to(a, next)[TLSF_PREV] == tlsf_link_of(a, b));
-}
-
-/* The same for level 1; general looks at what is odd once more. a: the first area. */
+/* The same for level 1: nobody has written to b since it became free, as untouched and weir_tlsf_tied say it, of
+ * the front of a list. general looks at what is odd once more. a: the first area. */
 static WEIR_APART void *take_checked(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c,
                                      size_t *got)
 {
-    if (!front_untouched(a, b, c, need)) return general(tlsf_state(a), need - TLSF_HEAD, 0, got);
-    take_front(a, b, c);
-    return handed(a, b, cut(a, b, b[TLSF_SIZE] - TLSF_FREE, need, 0), got);
+    uint32_t head = b[TLSF_SIZE], size = head - TLSF_FREE;
+    if (size < need || (size & tlsf_state(a)->low) != 0 || size > a->span - tlsf_at(a, b)) goto odd;
+    if (tlsf_step(b, size)[TLSF_FOOT] != head || b[TLSF_PREV] != (uint32_t)c * 4 + TLSF_LIST) goto odd;
+    uint32_t next = b[TLSF_NEXT];
+    if (next != 0 && (!tlsf_inside(a, next) || tlsf_to(a, next)[TLSF_PREV] != tlsf_link_of(a, b))) goto odd;
+    return take(a, need, b, c, got);
+odd:
+    return general(tlsf_state(a), need - TLSF_HEAD, 0, got);
 }
 
 /* The front of list c is none, or too short. */
@@ -234,25 +246,20 @@ static WEIR_APART void *take_above(struct weir_tlsf_area *a, size_t need, const 
     return s->count > 1 ? general(s, need - TLSF_HEAD, 0, got) : NULL;
 }
 
-/* The way of most requests, level 0 and the first area: the front of the request's own list, whole. It is short
- * enough to save no register; functions of their own take over the rest. */
+/* The way of most requests, level 0 and the first area: the search. It is short enough to save no register;
+ * functions of their own take over the rest. */
 static void *tlsf_alloc(void *state, size_t size, size_t align, size_t *got)
 {
     const struct weir_tlsf *s = state;
     struct weir_tlsf_area *a = tlsf_first(s);
     if (size >= s->quick_size || align > s->align) return alloc_checked(s, size, align, got);
     /* Below the smallest block there are lists, but never a block on them. */
-    size_t need = (size + s->round) & s->mask, c = tlsf_class((uint32_t)need), link = tlsf_front(a, c);
+    size_t need = (size + s->round) & s->mask, c = tlsf_class((uint32_t)need);
+    uint32_t link = tlsf_front(a, c);
     if (link == 0) return take_above(a, need, s, c, got);
     tlsf_word *b = tlsf_to(a, link);
-    uint32_t have = b[TLSF_SIZE];
-    if (have < need) return take_above(a, need, s, c, got);
-    if (have - need >= TLSF_MIN + TLSF_FREE) return take(a, need, b, c, got);
-    take_front(a, b, c);
-    have -= TLSF_FREE;
-    b[TLSF_SIZE] = have;
-    tlsf_step(b, have)[TLSF_SIZE] -= TLSF_PREV_FREE;
-    return handed(a, b, have, got);
+    if (b[TLSF_SIZE] < need) return take_above(a, need, s, c, got);
+    return take(a, need, b, c, got);
 }
 
 static ptrdiff_t tlsf_usable(const void *state, const void *block)
