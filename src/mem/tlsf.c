@@ -117,7 +117,7 @@ static WEIR_APART void *divide(struct weir_tlsf_area *a, size_t need, tlsf_word 
 }
 
 /* Takes the block b, the front of list c and long enough. */
-static WEIR_APART void *take(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c, size_t *got)
+static TLSF_AS_IS void *take(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c, size_t *got)
 {
     take_front(a, b, c);
     uint32_t size = b[TLSF_SIZE] - TLSF_FREE;
@@ -201,19 +201,26 @@ static WEIR_APART void *general(const struct weir_tlsf *s, size_t size, size_t a
     return p;
 }
 
-/* The same for level 1: nobody has written to b since it became free, as untouched and weir_tlsf_tied say it, of
- * the front of a list. general looks at what is odd once more. a: the first area. */
-static WEIR_APART void *take_checked(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c,
+/* Something is odd about what the first area has for a request: general looks once more, and further. */
+static TLSF_AS_IS void *refuse_odd(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c, size_t *got)
+{
+    (void)b, (void)c;
+    return general(tlsf_state(a), need - TLSF_HEAD, 0, got);
+}
+
+/* As take, for level 1 and the first area: nobody has written to b since it became free. The same as untouched and
+ * weir_tlsf_tied say it of the front of a list. */
+static TLSF_AS_IS void *take_checked(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c,
                                      size_t *got)
 {
     uint32_t head = b[TLSF_SIZE], size = head - TLSF_FREE;
-    if (size < need || (size & tlsf_state(a)->low) != 0 || size > a->span - tlsf_at(a, b)) goto odd;
-    if (tlsf_step(b, size)[TLSF_FOOT] != head || b[TLSF_PREV] != (uint32_t)c * 4 + TLSF_LIST) goto odd;
+    if (size < need || (size & tlsf_state(a)->low) != 0 || size > a->span - tlsf_at(a, b) ||
+        tlsf_step(b, size)[TLSF_FOOT] != head || b[TLSF_PREV] != (uint32_t)c * 4 + TLSF_LIST)
+        return refuse_odd(a, need, b, c, got);
     uint32_t next = b[TLSF_NEXT];
-    if (next != 0 && (!tlsf_inside(a, next) || tlsf_to(a, next)[TLSF_PREV] != tlsf_link_of(a, b))) goto odd;
+    if (next != 0 && (!tlsf_inside(a, next) || tlsf_to(a, next)[TLSF_PREV] != tlsf_link_of(a, b)))
+        return refuse_odd(a, need, b, c, got);
     return take(a, need, b, c, got);
-odd:
-    return general(tlsf_state(a), need - TLSF_HEAD, 0, got);
 }
 
 /* The front of list c is none, or too short. */
@@ -252,6 +259,7 @@ static void *tlsf_alloc(void *state, size_t size, size_t align, size_t *got)
 {
     const struct weir_tlsf *s = state;
     struct weir_tlsf_area *a = tlsf_first(s);
+    if (!TLSF_SHORT_WAYS) return general(s, size, align, got);
     if (size >= s->quick_size || align > s->align) return alloc_checked(s, size, align, got);
     /* Below the smallest block there are lists, but never a block on them. */
     size_t need = (size + s->round) & s->mask, c = tlsf_class((uint32_t)need);
@@ -335,7 +343,7 @@ static WEIR_APART ptrdiff_t release_vetted(const struct weir_tlsf *s, uintptr_t 
 }
 
 /* As weir_tlsf_tied of a free block, but for its foot; in line. */
-static inline bool linked(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b)
+WEIR_TEMPLATE bool linked(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b)
 {
     uint32_t link = tlsf_link_of(a, b), next = b[TLSF_NEXT], prev = b[TLSF_PREV];
     if (next != 0) {
@@ -414,6 +422,7 @@ static WEIR_APART ptrdiff_t release_checked(const struct weir_tlsf *s, uintptr_t
 static ptrdiff_t tlsf_release(void *state, void *block)
 {
     struct weir_tlsf_area *a = tlsf_first(state);
+    if (!TLSF_SHORT_WAYS) return release_vetted(state, (uintptr_t)block);
     if ((uintptr_t)block - a->base >= a->quick) return release_checked(state, (uintptr_t)block);
     return give_back(a, ((tlsf_word *)block));
 }

@@ -22,6 +22,21 @@ enum {
     TLSF_LIST_LEAST = TLSF_ROW_LEAST << WEIR_TLSF_ROW_LOG2      /* number of the first list */
 };
 
+/* A function that is called with all its arguments where they are, also those that it doesn't need: ways that end
+ * in it move nothing. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define TLSF_AS_IS __attribute__((noinline, noclone))
+#else
+#define TLSF_AS_IS __attribute__((noinline))
+#endif
+
+/* Built for size, every call goes the general way. */
+#ifdef __OPTIMIZE_SIZE__
+enum { TLSF_SHORT_WAYS = 0 };
+#else
+enum { TLSF_SHORT_WAYS = 1 };
+#endif
+
 /* The words of a block, which lies between the caller's own bytes, of whatever type those are. A block is named
  * by the address of its first usable byte; its head is the word in front. */
 typedef uint32_t __attribute__((may_alias)) tlsf_word;
