@@ -148,7 +148,7 @@ static void *known(const struct weir_tlsf *s, const struct weir_tlsf_area *a, vo
  * it finds nothing, the block that the largest request would get is tried as it lies. */
 static tlsf_word *choose(const struct weir_tlsf *s, const struct weir_tlsf_area *a, size_t need, size_t align)
 {
-    size_t worst = need + align + TLSF_MIN - s->align;
+    size_t worst = align > s->align ? need + align + TLSF_MIN - s->align : need;
     if (worst <= s->area_bytes) {
         size_t c;
         if (fitting(a, worst, &c)) return tlsf_to(a, tlsf_front(a, c));
@@ -159,9 +159,9 @@ static tlsf_word *choose(const struct weir_tlsf *s, const struct weir_tlsf_area 
     return gap < size && size - gap >= need ? top : NULL;
 }
 
-/* An alignment above the natural one. What is in front of the aligned place becomes a free block of its own. */
-static void *aligned(const struct weir_tlsf *s, struct weir_tlsf_area *a, size_t need, size_t align,
-                     size_t *got)
+/* From this area, any alignment, any level. What is in front of the aligned place becomes a free block of its own. */
+static inline void *take_from(const struct weir_tlsf *s, struct weir_tlsf_area *a, size_t need, size_t align,
+                              size_t *got)
 {
     tlsf_word *b = choose(s, a, need, align);
     if (b == NULL || (s->level > 0 && !untouched(s, a, b))) return NULL;
@@ -177,26 +177,16 @@ static void *aligned(const struct weir_tlsf *s, struct weir_tlsf_area *a, size_t
     return known(s, a, handed(a, b, cut(a, b, size - gap, need, flags), got));
 }
 
-/* The natural alignment, any level. */
-static inline void *natural(const struct weir_tlsf *s, struct weir_tlsf_area *a, size_t need, size_t *got)
-{
-    size_t c;
-    if (!fitting(a, need, &c)) return NULL;
-    tlsf_word *b = tlsf_to(a, tlsf_front(a, c));
-    if (s->level > 0 && !untouched(s, a, b)) return NULL;
-    return known(s, a, take(a, need, b, c, got));
-}
-
 /* Any alignment, any area, any level. */
 static WEIR_APART void *general(const struct weir_tlsf *s, size_t size, size_t align, size_t *got)
 {
     size_t need = tlsf_need(s, size);
     if (size > s->area_bytes || need > s->area_bytes || align > s->area_bytes || (align & (align - 1)) != 0)
         return NULL;
+    if (align < s->align) align = s->align;
     void *p = NULL;
     for (uint32_t i = 0; i < s->count && p == NULL; i++) {
-        struct weir_tlsf_area *a = tlsf_area(s, i);
-        p = align > s->align ? aligned(s, a, need, align, got) : natural(s, a, need, got);
+        p = take_from(s, tlsf_area(s, i), need, align, got);
     }
     return p;
 }
