@@ -117,7 +117,7 @@ static WEIR_APART void *divide(struct weir_tlsf_area *a, size_t need, tlsf_word 
 }
 
 /* Takes the block b, the front of list c and long enough. */
-static TLSF_AS_IS void *take(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c, size_t *got)
+void *weir_tlsf_take(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c, size_t *got)
 {
     take_front(a, b, c);
     uint32_t size = b[TLSF_SIZE] - TLSF_FREE;
@@ -200,8 +200,7 @@ static TLSF_AS_IS void *refuse_odd(struct weir_tlsf_area *a, size_t need, tlsf_w
 
 /* As take, for level 1 and the first area: nobody has written to b since it became free. The same as untouched and
  * weir_tlsf_tied say it of the front of a list. */
-static TLSF_AS_IS void *take_checked(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c,
-                                     size_t *got)
+void *weir_tlsf_take_checked(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c, size_t *got)
 {
     uint32_t head = b[TLSF_SIZE], size = head - TLSF_FREE;
     if (size < need || (size & tlsf_state(a)->low) != 0 || size > a->span - tlsf_at(a, b) ||
@@ -210,28 +209,7 @@ static TLSF_AS_IS void *take_checked(struct weir_tlsf_area *a, size_t need, tlsf
     uint32_t next = b[TLSF_NEXT];
     if (next != 0 && (!tlsf_inside(a, next) || tlsf_to(a, next)[TLSF_PREV] != tlsf_link_of(a, b)))
         return refuse_odd(a, need, b, c, got);
-    return take(a, need, b, c, got);
-}
-
-/* The front of list c is none, or too short. */
-static WEIR_APART void *take_above_checked(struct weir_tlsf_area *a, size_t need, size_t *got, size_t c)
-{
-    if (need < TLSF_MIN) need = TLSF_MIN;
-    if (tlsf_above(a, &c)) return take_checked(a, need, tlsf_to(a, tlsf_front(a, c)), c, got);
-    return tlsf_state(a)->count > 1 ? general(tlsf_state(a), need - TLSF_HEAD, 0, got) : NULL;
-}
-
-/* As tlsf_alloc, for level 1. */
-static WEIR_APART void *alloc_checked(const struct weir_tlsf *s, size_t size, size_t align, size_t *got)
-{
-    struct weir_tlsf_area *a = tlsf_first(s);
-    if (size >= s->checked_size || align > s->align) return general(s, size, align, got);
-    size_t need = (size + s->round) & s->mask, c = tlsf_class((uint32_t)need);
-    uint32_t link = tlsf_front(a, c);
-    if (link == 0) return take_above_checked(a, need, got, c);
-    tlsf_word *b = tlsf_to(a, link);
-    if (b[TLSF_SIZE] < need) return take_above_checked(a, need, got, c);
-    return take_checked(a, need, b, c, got);
+    return weir_tlsf_take(a, need, b, c, got);
 }
 
 /* The front of list c is none, or too short. */
@@ -239,25 +217,24 @@ static WEIR_APART void *take_above(struct weir_tlsf_area *a, size_t need, const 
                                    size_t *got)
 {
     if (need < TLSF_MIN) need = TLSF_MIN;
-    if (tlsf_above(a, &c)) return take(a, need, tlsf_to(a, tlsf_front(a, c)), c, got);
+    if (tlsf_above(a, &c)) return s->take(a, need, tlsf_to(a, tlsf_front(a, c)), c, got);
     return s->count > 1 ? general(s, need - TLSF_HEAD, 0, got) : NULL;
 }
 
-/* The way of most requests, level 0 and the first area: the search. It is short enough to save no register;
+/* The way of most requests, levels 0 and 1 and the first area: the search. It is short enough to save no register;
  * functions of their own take over the rest. */
 static void *tlsf_alloc(void *state, size_t size, size_t align, size_t *got)
 {
     const struct weir_tlsf *s = state;
     struct weir_tlsf_area *a = tlsf_first(s);
-    if (!TLSF_SHORT_WAYS) return general(s, size, align, got);
-    if (size >= s->quick_size || align > s->align) return alloc_checked(s, size, align, got);
+    if (!TLSF_SHORT_WAYS || size >= s->quick_size || align > s->align) return general(s, size, align, got);
     /* Below the smallest block there are lists, but never a block on them. */
     size_t need = (size + s->round) & s->mask, c = tlsf_class((uint32_t)need);
     uint32_t link = tlsf_front(a, c);
     if (link == 0) return take_above(a, need, s, c, got);
     tlsf_word *b = tlsf_to(a, link);
     if (b[TLSF_SIZE] < need) return take_above(a, need, s, c, got);
-    return take(a, need, b, c, got);
+    return s->take(a, need, b, c, got);
 }
 
 static ptrdiff_t tlsf_usable(const void *state, const void *block)

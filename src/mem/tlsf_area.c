@@ -56,9 +56,10 @@ int weir_tlsf_init(void *state, const struct weir_policy_conf *conf)
     s->lists = rows_of(c.area_bytes) << WEIR_TLSF_ROW_LOG2;
     if (c.level >= 2) s->bits_at = WEIR_TLSF_AREA_HEAD + (rows_of(c.area_bytes) << WEIR_TLSF_ROW_LOG2) * 4;
     /* Below it the list of each request exists, however its rounding turns out. */
-    size_t quick = c.area_bytes > TLSF_MIN ? c.area_bytes - TLSF_MIN : 0;
-    if (c.level == 0) s->quick_size = quick;
-    if (c.level == 1) s->checked_size = quick;
+    if (TLSF_SHORT_WAYS && c.level < 2 && c.area_bytes > TLSF_MIN) {
+        s->quick_size = c.area_bytes - TLSF_MIN;
+        s->take = c.level == 0 ? weir_tlsf_take : weir_tlsf_take_checked;
+    }
     memset(tlsf_first(s), 0, s->stride);
     return 0;
 }

@@ -66,8 +66,9 @@ struct weir_tlsf_area {
 };
 
 struct weir_tlsf {
-    size_t quick_size;           /* level 0: requests from here on take the long way; else 0: all do */
-    size_t checked_size;         /* the same for level 1 */
+    size_t quick_size; /* level 0 and 1: requests from here on take the long way; else 0: all do */
+    /* Level 0 and 1: takes b, the front of the first area's list c and long enough for need. */
+    void *(*take)(struct weir_tlsf_area *, size_t need, tlsf_word *b, size_t c, size_t *got);
     size_t align;                /* natural alignment: 4, 8 or 16 */
     size_t round, mask;          /* align + TLSF_HEAD - 1; -align */
     size_t stride, area_bytes;   /* bytes of one area's structure; of the largest area */
@@ -296,6 +297,12 @@ bool weir_tlsf_tied(const struct weir_tlsf *, const struct weir_tlsf_area *, con
  * as well, and the links of those that are free: WEIR_EINTERIOR, WEIR_EFREE, WEIR_ECORRUPT. Reads only; constant
  * time for a bounded number of areas. */
 struct weir_tlsf_area *weir_tlsf_find(const struct weir_tlsf *, uintptr_t p, int *err);
+
+/* ---- tlsf.c ---- */
+
+/* For the state's `take`: level 0, and 1. */
+void *weir_tlsf_take(struct weir_tlsf_area *, size_t need, tlsf_word *b, size_t c, size_t *got);
+void *weir_tlsf_take_checked(struct weir_tlsf_area *, size_t need, tlsf_word *b, size_t c, size_t *got);
 
 /* ---- tlsf_area.c ---- */
 
