@@ -292,7 +292,7 @@ struct request {
 
 WEIR_TEMPLATE void *take(struct weir_part *part, struct request *r, size_t size)
 {
-    if (__builtin_expect((r->align & (r->align - 1)) != 0, 0)) return NULL;
+    if (__builtin_expect(r->align != 0, 0) && (r->align & (r->align - 1)) != 0) return NULL;
     void *block = part->alloc(part->state, size, r->align, &r->got);
     if (__builtin_expect(block == NULL, 0)) return NULL;
     uint32_t turn = weir_counts_begin(&part->counts);

@@ -62,7 +62,7 @@
 
 /* The block b, size bytes long and in no list, is in use with need of them; what is a whole block more is cut
  * off. flags: of its head. The head behind says that the block before it is free. Returns its size. */
-static inline size_t cut(struct weir_tlsf_area *a, tlsf_word *b, size_t size, size_t need, uint32_t flags)
+static WEIR_APART size_t cut(struct weir_tlsf_area *a, tlsf_word *b, size_t size, size_t need, uint32_t flags)
 {
     size_t rest = size - need;
     if (rest < TLSF_MIN) {
@@ -90,41 +90,6 @@ static inline bool fitting(const struct weir_tlsf_area *a, size_t need, size_t *
     *c = tlsf_class((uint32_t)need);
     size_t link = tlsf_front(a, *c);
     return (link != 0 && tlsf_to(a, link)[TLSF_SIZE] >= need) || tlsf_above(a, c);
-}
-
-/* Takes the block b out, the front of list c. */
-static inline void take_front(struct weir_tlsf_area *a, tlsf_word *b, size_t c)
-{
-    uint32_t next = b[TLSF_NEXT];
-    *tlsf_list(a, c) = next;
-    if (next != 0)
-        tlsf_to(a, next)[TLSF_PREV] = (uint32_t)c * 4 + TLSF_LIST;
-    else
-        tlsf_clear_list(a, c);
-}
-
-/* The block b, in no list, is handed out, and what it is longer is cut off. The order of the arguments, here and
- * below, is the one that leaves each where it is: c counts shifts, which takes the fourth. */
-static WEIR_APART void *divide(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t rest, size_t *got)
-{
-    a->divisions++;
-    b[TLSF_SIZE] = (uint32_t)need;
-    a->live++;
-    a->live_bytes += (uint32_t)need;
-    *got = need - TLSF_HEAD;
-    tlsf_link(a, tlsf_step(b, need), (uint32_t)rest);
-    return (void *)b;
-}
-
-/* Takes the block b, the front of list c and long enough. */
-void *weir_tlsf_take(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c, size_t *got)
-{
-    take_front(a, b, c);
-    uint32_t size = b[TLSF_SIZE] - TLSF_FREE;
-    if (size - need >= TLSF_MIN) return divide(a, need, b, size - need, got);
-    b[TLSF_SIZE] = size;
-    tlsf_step(b, size)[TLSF_SIZE] -= TLSF_PREV_FREE;
-    return handed(a, b, size, got);
 }
 
 /* Level 1 and 2: nobody has written to b, which is to be handed out, since it became free. */
@@ -191,6 +156,43 @@ static WEIR_APART void *general(const struct weir_tlsf *s, size_t size, size_t a
     return p;
 }
 
+#ifndef __OPTIMIZE_SIZE__
+
+/* The block b, in no list, is handed out, and what it is longer is cut off. The order of the arguments, here and
+ * below, is the one that leaves each where it is: c counts shifts, which takes the fourth. */
+static WEIR_APART void *divide(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t rest, size_t *got)
+{
+    a->divisions++;
+    b[TLSF_SIZE] = (uint32_t)need;
+    a->live++;
+    a->live_bytes += (uint32_t)need;
+    *got = need - TLSF_HEAD;
+    tlsf_link(a, tlsf_step(b, need), (uint32_t)rest);
+    return (void *)b;
+}
+
+/* Takes the block b out, the front of list c. */
+static inline void take_front(struct weir_tlsf_area *a, tlsf_word *b, size_t c)
+{
+    uint32_t next = b[TLSF_NEXT];
+    *tlsf_list(a, c) = next;
+    if (next != 0)
+        tlsf_to(a, next)[TLSF_PREV] = (uint32_t)c * 4 + TLSF_LIST;
+    else
+        tlsf_clear_list(a, c);
+}
+
+/* Takes the block b, the front of list c and long enough. */
+void *weir_tlsf_take(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c, size_t *got)
+{
+    take_front(a, b, c);
+    uint32_t size = b[TLSF_SIZE] - TLSF_FREE;
+    if (size - need >= TLSF_MIN) return divide(a, need, b, size - need, got);
+    b[TLSF_SIZE] = size;
+    tlsf_step(b, size)[TLSF_SIZE] -= TLSF_PREV_FREE;
+    return handed(a, b, size, got);
+}
+
 /* Something is odd about what the first area has for a request: general looks once more, and further. */
 static TLSF_AS_IS void *refuse_odd(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c, size_t *got)
 {
@@ -211,6 +213,8 @@ void *weir_tlsf_take_checked(struct weir_tlsf_area *a, size_t need, tlsf_word *b
         return refuse_odd(a, need, b, c, got);
     return weir_tlsf_take(a, need, b, c, got);
 }
+
+#endif
 
 /* The front of list c is none, or too short. */
 static WEIR_APART void *take_above(struct weir_tlsf_area *a, size_t need, const struct weir_tlsf *s, size_t c,
@@ -291,8 +295,14 @@ static inline ptrdiff_t lone(struct weir_tlsf_area *a, tlsf_word *b, uint32_t si
 static inline ptrdiff_t give_back(struct weir_tlsf_area *a, tlsf_word *b)
 {
     uint32_t head = b[TLSF_SIZE], size = head & ~(uint32_t)TLSF_FLAGS;
-    if ((head & TLSF_PREV_FREE) || (tlsf_step(b, size)[TLSF_SIZE] & TLSF_FREE)) return join(a, b, size);
+    if (!TLSF_SHORT_WAYS || (head & TLSF_PREV_FREE) || (tlsf_step(b, size)[TLSF_SIZE] & TLSF_FREE))
+        return join(a, b, size);
     return lone(a, b, size);
+}
+
+void weir_tlsf_give(struct weir_tlsf_area *a, tlsf_word *b)
+{
+    (void)give_back(a, b);
 }
 
 /* What a release does when no shorter way is sure of it: every check of the level, any area. */

@@ -92,8 +92,11 @@ int weir_tlsf_add(void *state, void *base, size_t bytes)
     a->mem = mem;
     a->bytes = bytes;
     a->room = s->level == 1 ? a->span - TLSF_MIN + 1 : 0;
-    tlsf_end(a)[TLSF_SIZE] = TLSF_PREV_FREE;
-    tlsf_link(a, tlsf_begin(a), a->span);
+    a->live = 1; /* all of it, for a moment */
+    a->live_bytes = a->span;
+    tlsf_begin(a)[TLSF_SIZE] = a->span;
+    tlsf_end(a)[TLSF_SIZE] = 0;
+    weir_tlsf_give(a, tlsf_begin(a));
     return 0;
 }
 

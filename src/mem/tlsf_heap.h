@@ -300,7 +300,10 @@ struct weir_tlsf_area *weir_tlsf_find(const struct weir_tlsf *, uintptr_t p, int
 
 /* ---- tlsf.c ---- */
 
-/* For the state's `take`: level 0, and 1. */
+/* The block b, in use until now, is free. */
+void weir_tlsf_give(struct weir_tlsf_area *, tlsf_word *b);
+
+/* For the state's `take`: level 0, and 1. Not there when built for size. */
 void *weir_tlsf_take(struct weir_tlsf_area *, size_t need, tlsf_word *b, size_t c, size_t *got);
 void *weir_tlsf_take_checked(struct weir_tlsf_area *, size_t need, tlsf_word *b, size_t c, size_t *got);
 
