@@ -62,7 +62,8 @@
 
 /* The block b, size bytes long and in no list, is in use with need of them; what is a whole block more is cut
  * off. flags: of its head. The head behind says that the block before it is free. Returns its size. */
-static WEIR_APART size_t cut(struct weir_tlsf_area *a, tlsf_word *b, size_t size, size_t need, uint32_t flags)
+static TLSF_SHARED size_t cut(struct weir_tlsf_area *a, tlsf_word *b, size_t size, size_t need,
+                              uint32_t flags)
 {
     size_t rest = size - need;
     if (rest < TLSF_MIN) {

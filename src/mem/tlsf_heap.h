@@ -30,11 +30,13 @@ enum {
 #define TLSF_AS_IS __attribute__((noinline))
 #endif
 
-/* Built for size, every call goes the general way. */
+/* Built for size, every call goes the general way, and what two of them need is there once. */
 #ifdef __OPTIMIZE_SIZE__
 enum { TLSF_SHORT_WAYS = 0 };
+#define TLSF_SHARED WEIR_APART
 #else
 enum { TLSF_SHORT_WAYS = 1 };
+#define TLSF_SHARED inline
 #endif
 
 /* The words of a block, which lies between the caller's own bytes, of whatever type those are. A block is named
