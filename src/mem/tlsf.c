@@ -151,9 +151,8 @@ static WEIR_APART void *general(const struct weir_tlsf *s, size_t size, size_t a
         return NULL;
     if (align < s->align) align = s->align;
     void *p = NULL;
-    for (uint32_t i = 0; i < s->count && p == NULL; i++) {
+    for (uint32_t i = 0; i < s->count && p == NULL; i++)
         p = take_from(s, tlsf_area(s, i), need, align, got);
-    }
     return p;
 }
 
@@ -320,17 +319,6 @@ static WEIR_APART ptrdiff_t release_vetted(const struct weir_tlsf *s, uintptr_t 
     return give_back(a, b);
 }
 
-/* As weir_tlsf_tied of a free block, but for its foot; in line. */
-WEIR_TEMPLATE bool linked(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b)
-{
-    uint32_t link = tlsf_link_of(a, b), next = b[TLSF_NEXT], prev = b[TLSF_PREV];
-    if (next != 0) {
-        if (!tlsf_inside(a, next) || tlsf_to(a, next)[TLSF_PREV] != link) return false;
-    }
-    if (prev & TLSF_MARK) return (prev >> 2) - TLSF_LIST_LEAST < s->lists && tlsf_front(a, prev >> 2) == link;
-    return tlsf_inside(a, prev) && tlsf_to(a, prev)[TLSF_NEXT] == link;
-}
-
 /* The head behind a block in use, with left bytes from there to the end mark, is one of a block in use. */
 static inline bool used_behind(const struct weir_tlsf *s, uint32_t head, uint32_t left)
 {
@@ -346,7 +334,7 @@ static WEIR_APART ptrdiff_t join_checked(const struct weir_tlsf *s, tlsf_word *b
     if (head & TLSF_FREE) {
         uint32_t more = head - TLSF_FREE;
         if ((more & s->low) != 0 || more > left || more < TLSF_MIN) goto odd;
-        if (tlsf_step(behind, more)[TLSF_FOOT] != head || !linked(s, a, behind)) goto odd;
+        if (tlsf_step(behind, more)[TLSF_FOOT] != head || !tlsf_linked(s, a, behind)) goto odd;
     } else if (!used_behind(s, head, left)) {
         goto odd;
     }
@@ -354,7 +342,7 @@ static WEIR_APART ptrdiff_t join_checked(const struct weir_tlsf *s, tlsf_word *b
         uint32_t foot = b[TLSF_FOOT], more = foot - TLSF_FREE;
         if ((more & s->low) != 0 || more > tlsf_link_of(a, b) - TLSF_FIRST || more < TLSF_MIN) goto odd;
         before = tlsf_back(b, more);
-        if (before[TLSF_SIZE] != foot || !linked(s, a, before)) goto odd;
+        if (before[TLSF_SIZE] != foot || !tlsf_linked(s, a, before)) goto odd;
     }
     return join(a, b, size);
 odd:

@@ -239,6 +239,16 @@ static inline void tlsf_unlink(struct weir_tlsf_area *a, const tlsf_word *b)
     if (next == 0) tlsf_clear_list(a, prev);
 }
 
+/* Level 1 and 2: the links of the free block b lead to what leads to b. Whatever they are, nothing outside the area
+ * is read. */
+static inline bool tlsf_linked(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b)
+{
+    uint32_t link = tlsf_link_of(a, b), next = b[TLSF_NEXT], prev = b[TLSF_PREV];
+    if (next != 0 && (!tlsf_inside(a, next) || tlsf_to(a, next)[TLSF_PREV] != link)) return false;
+    if (prev & TLSF_MARK) return (prev >> 2) - TLSF_LIST_LEAST < s->lists && tlsf_front(a, prev >> 2) == link;
+    return tlsf_inside(a, prev) && tlsf_to(a, prev)[TLSF_NEXT] == link;
+}
+
 /* Moves *c to the first list above it that has a block; false: none has. */
 static inline bool tlsf_above(const struct weir_tlsf_area *a, size_t *c)
 {

@@ -10,13 +10,7 @@
 WEIR_APART bool weir_tlsf_tied(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b,
                                uint32_t size)
 {
-    uint32_t link = tlsf_link_of(a, b), next = b[TLSF_NEXT], prev = b[TLSF_PREV];
-    if (tlsf_step(b, size)[TLSF_FOOT] != size + TLSF_FREE) return false;
-    if (next != 0) {
-        if (!tlsf_inside(a, next) || tlsf_to(a, next)[TLSF_PREV] != link) return false;
-    }
-    if (prev & TLSF_MARK) return (prev >> 2) - TLSF_LIST_LEAST < s->lists && tlsf_front(a, prev >> 2) == link;
-    return tlsf_inside(a, prev) && tlsf_to(a, prev)[TLSF_NEXT] == link;
+    return tlsf_step(b, size)[TLSF_FOOT] == size + TLSF_FREE && tlsf_linked(s, a, b);
 }
 
 /* A block of size bytes with head could begin at link, which lies before the end. */
