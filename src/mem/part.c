@@ -292,7 +292,7 @@ struct request {
 
 WEIR_TEMPLATE void *take(struct weir_part *part, struct request *r, size_t size)
 {
-    if (__builtin_expect((r->align & (r->align - 1)) != 0, 0)) return NULL;
+    if (__builtin_expect(r->align != 0, 0) && (r->align & (r->align - 1)) != 0) return NULL;
     void *block = part->alloc(part->state, size, r->align, &r->got);
     if (__builtin_expect(block == NULL, 0)) return NULL;
     uint32_t turn = weir_counts_begin(&part->counts);
@@ -358,9 +358,9 @@ void *weir_part_alloc(struct weir_part *part, size_t size, size_t align)
 {
     if (part == NULL) return NULL;
     if (!SHORT_WAYS) return alloc_long(part, size, align);
-    if (part->self == (uintptr_t)part) return alloc_plain(part, size, align);
-    if (part->self == (uintptr_t)part + HOOKED) return alloc_hooked(part, size, align);
-    return alloc_long(part, size, align);
+    uintptr_t way = part->self - (uintptr_t)part;
+    if (way == HOOKED) return alloc_hooked(part, size, align);
+    return way == PLAIN ? alloc_plain(part, size, align) : alloc_long(part, size, align);
 }
 
 WEIR_TEMPLATE ptrdiff_t give(struct weir_part *part, void *block)
@@ -421,7 +421,7 @@ static WEIR_APART int free_long(struct weir_part *part, void *block)
 int weir_part_free(struct weir_part *part, void *block)
 {
     if (!SHORT_WAYS || part == NULL || block == NULL) return free_long(part, block);
-    if (part->self == (uintptr_t)part) return free_plain(part, block);
-    if (part->self == (uintptr_t)part + HOOKED) return free_hooked(part, block);
-    return free_long(part, block);
+    uintptr_t way = part->self - (uintptr_t)part;
+    if (way == HOOKED) return free_hooked(part, block);
+    return way == PLAIN ? free_plain(part, block) : free_long(part, block);
 }

@@ -62,7 +62,8 @@
 
 /* The block b, size bytes long and in no list, is in use with need of them; what is a whole block more is cut
  * off. flags: of its head. The head behind says that the block before it is free. Returns its size. */
-static inline size_t cut(struct weir_tlsf_area *a, tlsf_word *b, size_t size, size_t need, uint32_t flags)
+static TLSF_SHARED size_t cut(struct weir_tlsf_area *a, tlsf_word *b, size_t size, size_t need,
+                              uint32_t flags)
 {
     size_t rest = size - need;
     if (rest < TLSF_MIN) {
@@ -87,35 +88,16 @@ static inline void *handed(struct weir_tlsf_area *a, tlsf_word *b, size_t size, 
 /* *c: the list whose front serves need, a size for which there is a list; false: none does. */
 static inline bool fitting(const struct weir_tlsf_area *a, size_t need, size_t *c)
 {
-    *c = tlsf_class(need);
+    *c = tlsf_class((uint32_t)need);
     size_t link = tlsf_front(a, *c);
     return (link != 0 && tlsf_to(a, link)[TLSF_SIZE] >= need) || tlsf_above(a, c);
-}
-
-/* Takes the block b out, the front of list c. */
-static inline void take_front(struct weir_tlsf_area *a, tlsf_word *b, size_t c)
-{
-    uint32_t next = b[TLSF_NEXT];
-    *tlsf_list(a, c) = next;
-    if (next != 0)
-        tlsf_to(a, next)[TLSF_PREV] = (uint32_t)c * 4 + TLSF_LIST;
-    else
-        tlsf_clear_list(a, c);
-}
-
-/* Takes the block b, the front of list c and long enough, with what it is longer cut off. The order of the
- * arguments, here and below, is the one that leaves each where it is: c counts shifts, which takes the fourth. */
-static WEIR_APART void *take(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c, size_t *got)
-{
-    take_front(a, b, c);
-    return handed(a, b, cut(a, b, b[TLSF_SIZE] - TLSF_FREE, need, 0), got);
 }
 
 /* Level 1 and 2: nobody has written to b, which is to be handed out, since it became free. */
 static bool untouched(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b)
 {
     size_t size = b[TLSF_SIZE] - TLSF_FREE;
-    return (size & ~s->mask) == 0 && size <= a->end - tlsf_link_of(a, b) &&
+    return (size & ~s->mask) == 0 && size <= a->span - tlsf_at(a, b) &&
            weir_tlsf_tied(s, a, b, (uint32_t)size);
 }
 
@@ -132,7 +114,7 @@ static void *known(const struct weir_tlsf *s, const struct weir_tlsf_area *a, vo
  * it finds nothing, the block that the largest request would get is tried as it lies. */
 static tlsf_word *choose(const struct weir_tlsf *s, const struct weir_tlsf_area *a, size_t need, size_t align)
 {
-    size_t worst = need + align + TLSF_MIN - s->align;
+    size_t worst = align > s->align ? need + align + TLSF_MIN - s->align : need;
     if (worst <= s->area_bytes) {
         size_t c;
         if (fitting(a, worst, &c)) return tlsf_to(a, tlsf_front(a, c));
@@ -143,9 +125,9 @@ static tlsf_word *choose(const struct weir_tlsf *s, const struct weir_tlsf_area 
     return gap < size && size - gap >= need ? top : NULL;
 }
 
-/* An alignment above the natural one. What is in front of the aligned place becomes a free block of its own. */
-static void *aligned(const struct weir_tlsf *s, struct weir_tlsf_area *a, size_t need, size_t align,
-                     size_t *got)
+/* From this area, any alignment, any level. What is in front of the aligned place becomes a free block of its own. */
+static inline void *take_from(const struct weir_tlsf *s, struct weir_tlsf_area *a, size_t need, size_t align,
+                              size_t *got)
 {
     tlsf_word *b = choose(s, a, need, align);
     if (b == NULL || (s->level > 0 && !untouched(s, a, b))) return NULL;
@@ -161,58 +143,102 @@ static void *aligned(const struct weir_tlsf *s, struct weir_tlsf_area *a, size_t
     return known(s, a, handed(a, b, cut(a, b, size - gap, need, flags), got));
 }
 
-/* The natural alignment, any level. */
-static inline void *natural(const struct weir_tlsf *s, struct weir_tlsf_area *a, size_t need, size_t *got)
-{
-    size_t c;
-    if (!fitting(a, need, &c)) return NULL;
-    tlsf_word *b = tlsf_to(a, tlsf_front(a, c));
-    if (s->level > 0 && !untouched(s, a, b)) return NULL;
-    return known(s, a, take(a, need, b, c, got));
-}
-
 /* Any alignment, any area, any level. */
 static WEIR_APART void *general(const struct weir_tlsf *s, size_t size, size_t align, size_t *got)
 {
     size_t need = tlsf_need(s, size);
     if (size > s->area_bytes || need > s->area_bytes || align > s->area_bytes || (align & (align - 1)) != 0)
         return NULL;
+    if (align < s->align) align = s->align;
     void *p = NULL;
-    for (uint32_t i = 0; i < s->count && p == NULL; i++) {
-        struct weir_tlsf_area *a = tlsf_area(s, i);
-        p = align > s->align ? aligned(s, a, need, align, got) : natural(s, a, need, got);
-    }
+    for (uint32_t i = 0; i < s->count && p == NULL; i++)
+        p = take_from(s, tlsf_area(s, i), need, align, got);
     return p;
 }
+
+#ifndef __OPTIMIZE_SIZE__
+
+/* The block b, in no list, is handed out, and what it is longer is cut off. The order of the arguments, here and
+ * below, is the one that leaves each where it is: c counts shifts, which takes the fourth. */
+static WEIR_APART void *divide(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t rest, size_t *got)
+{
+    a->divisions++;
+    b[TLSF_SIZE] = (uint32_t)need;
+    a->live++;
+    a->live_bytes += (uint32_t)need;
+    *got = need - TLSF_HEAD;
+    tlsf_link(a, tlsf_step(b, need), (uint32_t)rest);
+    return (void *)b;
+}
+
+/* Takes the block b out, the front of list c. */
+static inline void take_front(struct weir_tlsf_area *a, tlsf_word *b, size_t c)
+{
+    uint32_t next = b[TLSF_NEXT];
+    *tlsf_list(a, c) = next;
+    if (next != 0)
+        tlsf_to(a, next)[TLSF_PREV] = (uint32_t)c * 4 + TLSF_LIST;
+    else
+        tlsf_clear_list(a, c);
+}
+
+/* Takes the block b, the front of list c and long enough. */
+void *weir_tlsf_take(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c, size_t *got)
+{
+    take_front(a, b, c);
+    uint32_t size = b[TLSF_SIZE] - TLSF_FREE;
+    if (size - need >= TLSF_MIN) return divide(a, need, b, size - need, got);
+    b[TLSF_SIZE] = size;
+    tlsf_step(b, size)[TLSF_SIZE] -= TLSF_PREV_FREE;
+    return handed(a, b, size, got);
+}
+
+/* Something is odd about what the first area has for a request: general looks once more, and further. */
+static TLSF_AS_IS void *refuse_odd(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c, size_t *got)
+{
+    (void)b, (void)c;
+    return general(tlsf_state(a), need - TLSF_HEAD, 0, got);
+}
+
+/* As take, for level 1 and the first area: nobody has written to b since it became free. The same as untouched and
+ * weir_tlsf_tied say it of the front of a list. */
+void *weir_tlsf_take_checked(struct weir_tlsf_area *a, size_t need, tlsf_word *b, size_t c, size_t *got)
+{
+    uint32_t head = b[TLSF_SIZE], size = head - TLSF_FREE;
+    if (size < need || (size & tlsf_state(a)->low) != 0 || size > a->span - tlsf_at(a, b) ||
+        tlsf_step(b, size)[TLSF_FOOT] != head || b[TLSF_PREV] != (uint32_t)c * 4 + TLSF_LIST)
+        return refuse_odd(a, need, b, c, got);
+    uint32_t next = b[TLSF_NEXT];
+    if (next != 0 && (!tlsf_inside(a, next) || tlsf_to(a, next)[TLSF_PREV] != tlsf_link_of(a, b)))
+        return refuse_odd(a, need, b, c, got);
+    return weir_tlsf_take(a, need, b, c, got);
+}
+
+#endif
 
 /* The front of list c is none, or too short. */
 static WEIR_APART void *take_above(struct weir_tlsf_area *a, size_t need, const struct weir_tlsf *s, size_t c,
                                    size_t *got)
 {
     if (need < TLSF_MIN) need = TLSF_MIN;
-    if (tlsf_above(a, &c)) return take(a, need, tlsf_to(a, tlsf_front(a, c)), c, got);
+    if (tlsf_above(a, &c)) return s->take(a, need, tlsf_to(a, tlsf_front(a, c)), c, got);
     return s->count > 1 ? general(s, need - TLSF_HEAD, 0, got) : NULL;
 }
 
-/* The way of most requests, level 0 and the first area: the front of the request's own list, whole. It is short
- * enough to save no register; functions of their own take over the rest. */
+/* The way of most requests, levels 0 and 1 and the first area: the search. It is short enough to save no register;
+ * functions of their own take over the rest. */
 static void *tlsf_alloc(void *state, size_t size, size_t align, size_t *got)
 {
     const struct weir_tlsf *s = state;
     struct weir_tlsf_area *a = tlsf_first(s);
-    if (size >= s->quick_size || align > s->align) return general(s, size, align, got);
+    if (!TLSF_SHORT_WAYS || size >= s->quick_size || align > s->align) return general(s, size, align, got);
     /* Below the smallest block there are lists, but never a block on them. */
-    size_t need = (size + s->round) & s->mask, c = tlsf_class(need), link = tlsf_front(a, c);
+    size_t need = (size + s->round) & s->mask, c = tlsf_class((uint32_t)need);
+    uint32_t link = tlsf_front(a, c);
     if (link == 0) return take_above(a, need, s, c, got);
     tlsf_word *b = tlsf_to(a, link);
-    uint32_t have = b[TLSF_SIZE];
-    if (have < need) return take_above(a, need, s, c, got);
-    if (have - need >= TLSF_MIN + TLSF_FREE) return take(a, need, b, c, got);
-    take_front(a, b, c);
-    have -= TLSF_FREE;
-    b[TLSF_SIZE] = have;
-    tlsf_step(b, have)[TLSF_SIZE] -= TLSF_PREV_FREE;
-    return handed(a, b, have, got);
+    if (b[TLSF_SIZE] < need) return take_above(a, need, s, c, got);
+    return s->take(a, need, b, c, got);
 }
 
 static ptrdiff_t tlsf_usable(const void *state, const void *block)
@@ -222,12 +248,19 @@ static ptrdiff_t tlsf_usable(const void *state, const void *block)
     return err < 0 ? err : (ptrdiff_t)tlsf_size(((tlsf_word *)block)) - TLSF_HEAD;
 }
 
+static inline void one_less(struct weir_tlsf_area *a, uint32_t size)
+{
+    a->live--;
+    a->live_bytes -= size;
+}
+
 /* The block b, in use until now, is free and has a free neighbour or two. */
-static WEIR_APART ptrdiff_t join(struct weir_tlsf_area *a, tlsf_word *b, size_t size)
+static WEIR_APART ptrdiff_t join(struct weir_tlsf_area *a, tlsf_word *b, uint32_t size)
 {
     ptrdiff_t usable = (ptrdiff_t)size - TLSF_HEAD;
     tlsf_word *behind = tlsf_step(b, size);
     uint32_t flags = behind[TLSF_SIZE];
+    one_less(a, size);
     if (flags & TLSF_FREE) {
         size += flags - TLSF_FREE;
         behind[TLSF_SIZE] = TLSF_ERASED;
@@ -237,15 +270,24 @@ static WEIR_APART ptrdiff_t join(struct weir_tlsf_area *a, tlsf_word *b, size_t 
         behind[TLSF_SIZE] = flags | TLSF_PREV_FREE;
     }
     if (b[TLSF_SIZE] & TLSF_PREV_FREE) {
-        size_t before = b[TLSF_FOOT] - TLSF_FREE;
+        uint32_t before = b[TLSF_FOOT] - TLSF_FREE;
         b[TLSF_SIZE] = TLSF_ERASED;
         b = tlsf_back(b, before);
         size += before;
         a->merges++;
         tlsf_unlink(a, b);
     }
-    tlsf_link(a, b, (uint32_t)size);
+    tlsf_link(a, b, size);
     return usable;
+}
+
+/* The block b, in use until now, is free and has no free neighbour. */
+static inline ptrdiff_t lone(struct weir_tlsf_area *a, tlsf_word *b, uint32_t size)
+{
+    one_less(a, size);
+    tlsf_step(b, size)[TLSF_SIZE] |= TLSF_PREV_FREE;
+    tlsf_link(a, b, size);
+    return (ptrdiff_t)size - TLSF_HEAD;
 }
 
 /* The block b, in use until now, is free. Returns its usable bytes. Most have no free neighbour: the way without
@@ -253,19 +295,18 @@ static WEIR_APART ptrdiff_t join(struct weir_tlsf_area *a, tlsf_word *b, size_t 
 static inline ptrdiff_t give_back(struct weir_tlsf_area *a, tlsf_word *b)
 {
     uint32_t head = b[TLSF_SIZE], size = head & ~(uint32_t)TLSF_FLAGS;
-    a->live--;
-    a->live_bytes -= size;
-    if (head & TLSF_PREV_FREE) return join(a, b, size);
-    tlsf_word *behind = tlsf_step(b, size);
-    uint32_t flags = behind[TLSF_SIZE];
-    if (flags & TLSF_FREE) return join(a, b, size);
-    behind[TLSF_SIZE] = flags | TLSF_PREV_FREE;
-    tlsf_link(a, b, size);
-    return (ptrdiff_t)size - TLSF_HEAD;
+    if (!TLSF_SHORT_WAYS || (head & TLSF_PREV_FREE) || (tlsf_step(b, size)[TLSF_SIZE] & TLSF_FREE))
+        return join(a, b, size);
+    return lone(a, b, size);
 }
 
-/* What a release does where not every address passes: several areas, levels 1 and 2. */
-static WEIR_APART ptrdiff_t release_checked(const struct weir_tlsf *s, uintptr_t p)
+void weir_tlsf_give(struct weir_tlsf_area *a, tlsf_word *b)
+{
+    (void)give_back(a, b);
+}
+
+/* What a release does when no shorter way is sure of it: every check of the level, any area. */
+static WEIR_APART ptrdiff_t release_vetted(const struct weir_tlsf *s, uintptr_t p)
 {
     int err;
     struct weir_tlsf_area *a = weir_tlsf_find(s, p, &err);
@@ -278,9 +319,76 @@ static WEIR_APART ptrdiff_t release_checked(const struct weir_tlsf *s, uintptr_t
     return give_back(a, b);
 }
 
+/* The head behind a block in use, with left bytes from there to the end mark, is one of a block in use. */
+static inline bool used_behind(const struct weir_tlsf *s, uint32_t head, uint32_t left)
+{
+    return (head & s->low) == 0 && head <= left && (head >= TLSF_MIN || left == 0);
+}
+
+/* Level 1: b has a free neighbour or two. left: bytes from the block behind it to the end mark. */
+static WEIR_APART ptrdiff_t join_checked(const struct weir_tlsf *s, tlsf_word *b, struct weir_tlsf_area *a,
+                                         uint32_t size, uint32_t left)
+{
+    const tlsf_word *behind = tlsf_step(b, size), *before;
+    uint32_t head = behind[TLSF_SIZE];
+    if (head & TLSF_FREE) {
+        uint32_t more = head - TLSF_FREE;
+        if ((more & s->low) != 0 || more > left || more < TLSF_MIN) goto odd;
+        if (tlsf_step(behind, more)[TLSF_FOOT] != head || !tlsf_linked(s, a, behind)) goto odd;
+    } else if (!used_behind(s, head, left)) {
+        goto odd;
+    }
+    if (b[TLSF_SIZE] & TLSF_PREV_FREE) {
+        uint32_t foot = b[TLSF_FOOT], more = foot - TLSF_FREE;
+        if ((more & s->low) != 0 || more > tlsf_link_of(a, b) - TLSF_FIRST || more < TLSF_MIN) goto odd;
+        before = tlsf_back(b, more);
+        if (before[TLSF_SIZE] != foot || !tlsf_linked(s, a, before)) goto odd;
+    }
+    return join(a, b, size);
+odd:
+    return release_vetted(s, (uintptr_t)b);
+}
+
+/* The way of most releases at level 1: what weir_tlsf_find looks at, in line and without telling errors apart. What
+ * is odd in any way is release_vetted's. most: bytes from p to the end mark,
+ * without TLSF_MIN of them, which must be there. */
+WEIR_TEMPLATE ptrdiff_t release_in(const struct weir_tlsf *s, struct weir_tlsf_area *a, uintptr_t p,
+                                   uint32_t most)
+{
+    if ((p & s->low) != 0) return release_vetted(s, p);
+    tlsf_word *b = ((tlsf_word *)p);
+    uint32_t head = b[TLSF_SIZE], size = head & ~(uint32_t)TLSF_PREV_FREE;
+    if ((size & s->low) != 0 || size - TLSF_MIN > most) return release_vetted(s, p);
+    uint32_t left = most - (size - TLSF_MIN);
+    if (head & TLSF_PREV_FREE) return join_checked(s, b, a, size, left);
+    uint32_t behind = tlsf_step(b, size)[TLSF_SIZE];
+    if (behind & TLSF_FREE) return join_checked(s, b, a, size, left);
+    return used_behind(s, behind, left) ? lone(a, b, size) : release_vetted(s, p);
+}
+
+/* The first area is not p's, or the level not 1. */
+static WEIR_APART ptrdiff_t release_further(const struct weir_tlsf *s, uintptr_t p)
+{
+    for (uint32_t i = 1; i < s->count && s->level == 1; i++) {
+        struct weir_tlsf_area *a = tlsf_area(s, i);
+        size_t at = p - a->base - TLSF_FIRST;
+        if (at < a->room) return release_in(s, a, p, a->room + ~(uint32_t)at);
+    }
+    return release_vetted(s, p);
+}
+
+static WEIR_APART ptrdiff_t release_checked(const struct weir_tlsf *s, uintptr_t p)
+{
+    struct weir_tlsf_area *a = tlsf_first(s);
+    size_t at = p - a->base - TLSF_FIRST;
+    if (at >= a->room) return release_further(s, p);
+    return release_in(s, a, p, a->room + ~(uint32_t)at);
+}
+
 static ptrdiff_t tlsf_release(void *state, void *block)
 {
     struct weir_tlsf_area *a = tlsf_first(state);
+    if (!TLSF_SHORT_WAYS) return release_vetted(state, (uintptr_t)block);
     if ((uintptr_t)block - a->base >= a->quick) return release_checked(state, (uintptr_t)block);
     return give_back(a, ((tlsf_word *)block));
 }

@@ -50,12 +50,16 @@ int weir_tlsf_init(void *state, const struct weir_policy_conf *conf)
     s->mask = -(size_t)c.align_bytes;
     s->stride = slot_of(&c);
     s->area_bytes = c.area_bytes;
-    s->level = c.level;
-    s->areas = c.areas;
-    s->lists = (rows_of(c.area_bytes) + TLSF_ROW_LEAST) << WEIR_TLSF_ROW_LOG2;
+    s->low = c.align_bytes - 1;
+    s->level = (uint8_t)c.level;
+    s->areas = (uint8_t)c.areas;
+    s->lists = rows_of(c.area_bytes) << WEIR_TLSF_ROW_LOG2;
     if (c.level >= 2) s->bits_at = WEIR_TLSF_AREA_HEAD + (rows_of(c.area_bytes) << WEIR_TLSF_ROW_LOG2) * 4;
     /* Below it the list of each request exists, however its rounding turns out. */
-    if (c.level == 0 && c.area_bytes > TLSF_MIN) s->quick_size = c.area_bytes - TLSF_MIN;
+    if (TLSF_SHORT_WAYS && c.level < 2 && c.area_bytes > TLSF_MIN) {
+        s->quick_size = c.area_bytes - TLSF_MIN;
+        s->take = c.level == 0 ? weir_tlsf_take : weir_tlsf_take_checked;
+    }
     memset(tlsf_first(s), 0, s->stride);
     return 0;
 }
@@ -83,13 +87,16 @@ int weir_tlsf_add(void *state, void *base, size_t bytes)
     memset(a, 0, s->stride);
     a->base = first - TLSF_FIRST;
     a->span = (uint32_t)(end - first);
-    a->end = a->span + TLSF_FIRST;
+    a->words = a->span / 4;
     a->quick = s->level == 0 ? end - a->base : 0;
     a->mem = mem;
     a->bytes = bytes;
-    a->bits_at = s->bits_at;
-    tlsf_end(a)[TLSF_SIZE] = TLSF_PREV_FREE;
-    tlsf_link(a, tlsf_begin(a), a->span);
+    a->room = s->level == 1 ? a->span - TLSF_MIN + 1 : 0;
+    a->live = 1; /* all of it, for a moment */
+    a->live_bytes = a->span;
+    tlsf_begin(a)[TLSF_SIZE] = a->span;
+    tlsf_end(a)[TLSF_SIZE] = 0;
+    weir_tlsf_give(a, tlsf_begin(a));
     return 0;
 }
 

@@ -18,8 +18,26 @@ enum {
     TLSF_MARK = 2,   /* in a link: no block's, but the list's, before its first block */
     TLSF_LIST = 3,   /* number of the list * 4 + this */
     TLSF_ROW = 1 << WEIR_TLSF_ROW_LOG2,
-    TLSF_ROW_LEAST = WEIR_TLSF_EXACT_LOG2 - WEIR_TLSF_ROW_LOG2 /* number of the first row */
+    TLSF_ROW_LEAST = WEIR_TLSF_EXACT_LOG2 - WEIR_TLSF_ROW_LOG2, /* number of the first row */
+    TLSF_LIST_LEAST = TLSF_ROW_LEAST << WEIR_TLSF_ROW_LOG2      /* number of the first list */
 };
+
+/* A function that is called with all its arguments where they are, also those that it doesn't need: ways that end
+ * in it move nothing. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define TLSF_AS_IS __attribute__((noinline, noclone))
+#else
+#define TLSF_AS_IS __attribute__((noinline))
+#endif
+
+/* Built for size, every call goes the general way, and what two of them need is there once. */
+#ifdef __OPTIMIZE_SIZE__
+enum { TLSF_SHORT_WAYS = 0 };
+#define TLSF_SHARED WEIR_APART
+#else
+enum { TLSF_SHORT_WAYS = 1 };
+#define TLSF_SHARED inline
+#endif
 
 /* The words of a block, which lies between the caller's own bytes, of whatever type those are. A block is named
  * by the address of its first usable byte; its head is the word in front. */
@@ -33,14 +51,14 @@ enum {
 
 /* One area. */
 struct weir_tlsf_area {
-    uintptr_t base;             /* a block's link is its address - base; odd, so that every link is */
-    size_t quick;               /* level 0: end and a block's 8 bytes; else 0: no address passes unchecked */
-    size_t rows;                /* bit r: row r is not 0 */
-    uint32_t live_bytes;        /* of the blocks in use, with their heads */
-    uint32_t end;               /* the link that the end mark, a head without a block, would have */
-    uint32_t live;              /* blocks in use */
-    uint32_t span;              /* end - TLSF_FIRST */
-    uint32_t bits_at;           /* level 2: of the map of blocks in use, from this structure; else 0 */
+    uintptr_t base;      /* a block's link is its address - base; odd, so that every link is */
+    size_t quick;        /* level 0: end and a block's 8 bytes; else 0: no address passes unchecked */
+    size_t rows;         /* bit r: row r is not 0 */
+    uint32_t live_bytes; /* of the blocks in use, with their heads */
+    uint32_t words;      /* span / 4 */
+    uint32_t live;       /* blocks in use */
+    uint32_t span;       /* bytes of all blocks: from TLSF_FIRST to the link that the end mark would have */
+    uint32_t room;       /* level 1: a block's link - TLSF_FIRST is below it; else 0 */
     uint64_t divisions, merges; /* since the area was added */
     uintptr_t mem;              /* as the caller gave it */
     size_t bytes;               /* as the caller gave it */
@@ -50,18 +68,22 @@ struct weir_tlsf_area {
 };
 
 struct weir_tlsf {
-    size_t quick_size;            /* level 0: requests from here on take the long way; else 0: all do */
-    size_t align;                 /* natural alignment: 4, 8 or 16 */
-    size_t round, mask;           /* align + TLSF_HEAD - 1; -align */
-    size_t stride, area_bytes;    /* bytes of one area's structure; of the largest area */
-    uint32_t level, areas, count; /* count of areas <= areas */
-    uint32_t lists;               /* the number behind the last list's */
-    uint32_t bits_at;             /* as in each area */
-    uint64_t divisions, merges;   /* in areas that were removed */
+    size_t quick_size; /* level 0 and 1: requests from here on take the long way; else 0: all do */
+    /* Level 0 and 1: takes b, the front of the first area's list c and long enough for need. */
+    void *(*take)(struct weir_tlsf_area *, size_t need, tlsf_word *b, size_t c, size_t *got);
+    size_t align;                /* natural alignment: 4, 8 or 16 */
+    size_t round, mask;          /* align + TLSF_HEAD - 1; -align */
+    size_t stride, area_bytes;   /* bytes of one area's structure; of the largest area */
+    uint8_t level, areas, count; /* count of areas <= areas */
+    uint32_t low;                /* align - 1 */
+    uint32_t lists;              /* how many each area has */
+    uint32_t bits_at;            /* level 2: of the map of blocks in use, from an area's structure */
+    uint64_t divisions, merges;  /* in areas that were removed */
 };
 
 _Static_assert(sizeof(struct weir_tlsf) <= WEIR_TLSF_STATE_HEAD, "tlsf.h counts the state");
 _Static_assert(sizeof(struct weir_tlsf_area) == WEIR_TLSF_AREA_HEAD, "tlsf.h counts an area");
+_Static_assert(WEIR_TLSF_AREAS_MAX <= UINT8_MAX, "areas are counted in a byte");
 _Static_assert(WEIR_TLSF_ROW_LOG2 == (sizeof(size_t) == 8 ? 6 : 5), "a row is a word");
 
 static inline struct weir_tlsf_area *tlsf_area(const struct weir_tlsf *s, uint32_t i)
@@ -73,6 +95,12 @@ static inline struct weir_tlsf_area *tlsf_area(const struct weir_tlsf *s, uint32
 static inline struct weir_tlsf_area *tlsf_first(const struct weir_tlsf *s)
 {
     return (struct weir_tlsf_area *)((uintptr_t)s + WEIR_TLSF_STATE_HEAD);
+}
+
+/* The state that the first area is in. */
+static inline struct weir_tlsf *tlsf_state(const struct weir_tlsf_area *first)
+{
+    return (struct weir_tlsf *)((uintptr_t)first - WEIR_TLSF_STATE_HEAD);
 }
 
 static inline tlsf_word *tlsf_step(const tlsf_word *b, size_t bytes)
@@ -87,9 +115,21 @@ static inline tlsf_word *tlsf_to(const struct weir_tlsf_area *a, size_t link)
 {
     return (tlsf_word *)(a->base + link);
 }
+/* link, whatever it is, leads to a place in a where a word can be. Both questions are one comparison: a remainder
+ * becomes the highest bits. */
+static inline bool tlsf_inside(const struct weir_tlsf_area *a, uint32_t link)
+{
+    link -= TLSF_FIRST;
+    return (link >> 2 | link << 30) < a->words;
+}
 static inline uint32_t tlsf_link_of(const struct weir_tlsf_area *a, const tlsf_word *b)
 {
     return (uint32_t)((uintptr_t)b - a->base);
+}
+/* Bytes from the first block to b. */
+static inline uint32_t tlsf_at(const struct weir_tlsf_area *a, const tlsf_word *b)
+{
+    return tlsf_link_of(a, b) - TLSF_FIRST;
 }
 static inline size_t tlsf_size(const tlsf_word *b)
 {
@@ -101,7 +141,7 @@ static inline tlsf_word *tlsf_begin(const struct weir_tlsf_area *a)
 }
 static inline tlsf_word *tlsf_end(const struct weir_tlsf_area *a)
 {
-    return tlsf_to(a, a->end);
+    return tlsf_to(a, (size_t)a->span + TLSF_FIRST);
 }
 
 /* floor(log2(x)), x > 0; in this form one instruction where the processor counts from the other end. */
@@ -112,18 +152,18 @@ static inline uint32_t tlsf_log2(uint32_t x)
 
 /* The number of the list for blocks of size bytes, size < 2^32: rows are numbered by how far sizes are shifted
  * for them. Sizes up to 2^EXACT_LOG2 fall into the first two. */
-static inline size_t tlsf_class(size_t size)
+static inline uint32_t tlsf_class(uint32_t size)
 {
-    size_t shift = tlsf_log2((uint32_t)(size >> WEIR_TLSF_ROW_LOG2) | 1u << TLSF_ROW_LEAST);
+    uint32_t shift = tlsf_log2(size >> WEIR_TLSF_ROW_LOG2 | 1u << TLSF_ROW_LEAST);
     return (shift << WEIR_TLSF_ROW_LOG2) + (size >> shift);
 }
 static inline uint32_t *tlsf_list(struct weir_tlsf_area *a, size_t c)
 {
-    return &a->list[c - ((size_t)TLSF_ROW_LEAST << WEIR_TLSF_ROW_LOG2)];
+    return &a->list[c - TLSF_LIST_LEAST];
 }
 static inline uint32_t tlsf_front(const struct weir_tlsf_area *a, size_t c)
 {
-    return a->list[c - ((size_t)TLSF_ROW_LEAST << WEIR_TLSF_ROW_LOG2)];
+    return a->list[c - TLSF_LIST_LEAST];
 }
 static inline size_t *tlsf_row(struct weir_tlsf_area *a, size_t r)
 {
@@ -174,11 +214,11 @@ static inline void tlsf_link(struct weir_tlsf_area *a, tlsf_word *b, uint32_t si
 {
     b[TLSF_SIZE] = size + TLSF_FREE;
     tlsf_step(b, size)[TLSF_FOOT] = size + TLSF_FREE;
-    size_t c = tlsf_class(size);
+    uint32_t c = tlsf_class(size);
     uint32_t *list = tlsf_list(a, c), first = *list, link = tlsf_link_of(a, b);
     *list = link;
     b[TLSF_NEXT] = first;
-    b[TLSF_PREV] = (uint32_t)c * 4 + TLSF_LIST;
+    b[TLSF_PREV] = c * 4 + TLSF_LIST;
     if (first != 0)
         tlsf_to(a, first)[TLSF_PREV] = link;
     else
@@ -197,6 +237,16 @@ static inline void tlsf_unlink(struct weir_tlsf_area *a, const tlsf_word *b)
     prev >>= 2;
     *tlsf_list(a, prev) = next;
     if (next == 0) tlsf_clear_list(a, prev);
+}
+
+/* Level 1 and 2: the links of the free block b lead to what leads to b. Whatever they are, nothing outside the area
+ * is read. */
+static inline bool tlsf_linked(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b)
+{
+    uint32_t link = tlsf_link_of(a, b), next = b[TLSF_NEXT], prev = b[TLSF_PREV];
+    if (next != 0 && (!tlsf_inside(a, next) || tlsf_to(a, next)[TLSF_PREV] != link)) return false;
+    if (prev & TLSF_MARK) return (prev >> 2) - TLSF_LIST_LEAST < s->lists && tlsf_front(a, prev >> 2) == link;
+    return tlsf_inside(a, prev) && tlsf_to(a, prev)[TLSF_NEXT] == link;
 }
 
 /* Moves *c to the first list above it that has a block; false: none has. */
@@ -245,7 +295,7 @@ static inline uint8_t *tlsf_bit(const struct weir_tlsf *s, const struct weir_tls
 {
     size_t g = ((uintptr_t)b - (uintptr_t)tlsf_begin(a)) / s->align;
     *bit = (uint8_t)(1u << (g % 8));
-    return (uint8_t *)((uintptr_t)a + a->bits_at + g / 8);
+    return (uint8_t *)((uintptr_t)a + s->bits_at + g / 8);
 }
 
 /* ---- tlsf_vet.c ---- */
@@ -259,6 +309,15 @@ bool weir_tlsf_tied(const struct weir_tlsf *, const struct weir_tlsf_area *, con
  * as well, and the links of those that are free: WEIR_EINTERIOR, WEIR_EFREE, WEIR_ECORRUPT. Reads only; constant
  * time for a bounded number of areas. */
 struct weir_tlsf_area *weir_tlsf_find(const struct weir_tlsf *, uintptr_t p, int *err);
+
+/* ---- tlsf.c ---- */
+
+/* The block b, in use until now, is free. */
+void weir_tlsf_give(struct weir_tlsf_area *, tlsf_word *b);
+
+/* For the state's `take`: level 0, and 1. Not there when built for size. */
+void *weir_tlsf_take(struct weir_tlsf_area *, size_t need, tlsf_word *b, size_t c, size_t *got);
+void *weir_tlsf_take_checked(struct weir_tlsf_area *, size_t need, tlsf_word *b, size_t c, size_t *got);
 
 /* ---- tlsf_area.c ---- */
 

@@ -61,7 +61,7 @@ int weir_tlsf_walk(const void *state, weir_walk_fn see, void *arg)
             struct weir_block block = {.start = b,
                                        .bytes = size - TLSF_HEAD,
                                        .state = b[TLSF_SIZE] & TLSF_FREE ? WEIR_BLOCK_FREE : WEIR_BLOCK_USED};
-            if (size < TLSF_MIN || size > a->end - tlsf_link_of(a, b)) return WEIR_ECORRUPT;
+            if (size < TLSF_MIN || size > a->span - tlsf_at(a, b)) return WEIR_ECORRUPT;
             int stop = see(arg, &block);
             if (stop != 0) return stop;
         }
@@ -89,7 +89,7 @@ static int check_block(const struct weir_tlsf *s, const struct weir_tlsf_area *a
     uint32_t head = b[TLSF_SIZE];
     size_t size = tlsf_size(b);
     uint8_t bit;
-    if (size < TLSF_MIN || (size & ~s->mask) != 0 || size > a->end - tlsf_link_of(a, b)) return 1;
+    if (size < TLSF_MIN || (size & ~s->mask) != 0 || size > a->span - tlsf_at(a, b)) return 1;
     if (((head & TLSF_PREV_FREE) != 0) != ((prev & TLSF_FREE) != 0)) return 2;
     if (s->level >= 2 && ((*tlsf_bit(s, a, b, &bit) & bit) != 0) != ((head & TLSF_FREE) == 0)) return 10;
     if ((head & TLSF_FREE) == 0) {
@@ -100,13 +100,13 @@ static int check_block(const struct weir_tlsf *s, const struct weir_tlsf_area *a
     seen->free++;
     if (tlsf_step(b, size)[TLSF_FOOT] != head) return 3;
     if (prev & TLSF_FREE) return 4;
-    return listed(s, a, b, tlsf_class(size)) ? 0 : 5;
+    return listed(s, a, b, tlsf_class((uint32_t)size)) ? 0 : 5;
 }
 
 /* Every list's blocks are of its size, and all of them together as many as there are free blocks. */
 static int check_lists(const struct weir_tlsf *s, const struct weir_tlsf_area *a, uint64_t free)
 {
-    for (size_t c = (size_t)TLSF_ROW_LEAST << WEIR_TLSF_ROW_LOG2; c < s->lists; c++) {
+    for (size_t c = TLSF_LIST_LEAST; c < TLSF_LIST_LEAST + s->lists; c++) {
         size_t r = c >> WEIR_TLSF_ROW_LOG2, row = tlsf_row_bits(a, r);
         bool bit = (row >> (c & (TLSF_ROW - 1)) & 1) != 0;
         if (bit != (tlsf_front(a, c) != 0) || (a->rows >> r & 1) != (row != 0)) return 7;
@@ -122,7 +122,7 @@ static int check_lists(const struct weir_tlsf *s, const struct weir_tlsf_area *a
 static int check_map(const struct weir_tlsf *s, const struct weir_tlsf_area *a, uint64_t live)
 {
     if (s->level < 2) return 0;
-    const uint8_t *map = (const uint8_t *)((uintptr_t)a + a->bits_at);
+    const uint8_t *map = (const uint8_t *)((uintptr_t)a + s->bits_at);
     for (size_t i = 0; i < s->area_bytes / s->align / 8 + 1; i++)
         for (unsigned byte = map[i]; byte != 0; byte &= byte - 1)
             if (live-- == 0) return 10;

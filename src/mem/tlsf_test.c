@@ -335,7 +335,7 @@ static void check_names_the_invariant(void **arg)
     area->divisions++;
     assert_int_equal(weir_tlsf.check(state), 9);
     area->divisions--;
-    uint8_t *map = (uint8_t *)area + area->bits_at;
+    uint8_t *map = (uint8_t *)area + s->bits_at;
     map[0] ^= 1; /* a's */
     assert_int_equal(weir_tlsf.check(state), 10);
     map[0] ^= 1 | 2; /* nobody's */

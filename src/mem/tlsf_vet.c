@@ -10,21 +10,14 @@
 WEIR_APART bool weir_tlsf_tied(const struct weir_tlsf *s, const struct weir_tlsf_area *a, const tlsf_word *b,
                                uint32_t size)
 {
-    uint32_t link = tlsf_link_of(a, b), next = b[TLSF_NEXT], prev = b[TLSF_PREV];
-    if (tlsf_step(b, size)[TLSF_FOOT] != size + TLSF_FREE) return false;
-    if (next != 0) {
-        if (next - TLSF_FIRST >= a->span || (next & 3) != 1) return false;
-        if (tlsf_to(a, next)[TLSF_PREV] != link) return false;
-    }
-    if (prev & TLSF_MARK) return prev >> 2 < s->lists && tlsf_front(a, prev >> 2) == link;
-    return prev - TLSF_FIRST < a->span && (prev & 1) && tlsf_to(a, prev)[TLSF_NEXT] == link;
+    return tlsf_step(b, size)[TLSF_FOOT] == size + TLSF_FREE && tlsf_linked(s, a, b);
 }
 
 /* A block of size bytes with head could begin at link, which lies before the end. */
 static inline bool fits(const struct weir_tlsf *s, const struct weir_tlsf_area *a, uint32_t link,
                         uint32_t size)
 {
-    return size <= a->end - link && size >= TLSF_MIN && (size & ~(uint32_t)s->mask) == 0;
+    return size <= a->span - (link - TLSF_FIRST) && size >= TLSF_MIN && (size & ~(uint32_t)s->mask) == 0;
 }
 
 /* What stands behind a block in use agrees that it is in use, and with itself. */
@@ -32,7 +25,7 @@ static WEIR_APART bool behind_agrees(const struct weir_tlsf *s, const struct wei
                                      const tlsf_word *b)
 {
     uint32_t head = b[TLSF_SIZE], link = tlsf_link_of(a, b);
-    if (link == a->end) return head == 0;
+    if (link - TLSF_FIRST == a->span) return head == 0;
     if ((head & TLSF_FREE) == 0) return fits(s, a, link, head); /* a multiple of 4: no flag */
     return fits(s, a, link, head - TLSF_FREE) && weir_tlsf_tied(s, a, b, head - TLSF_FREE);
 }
