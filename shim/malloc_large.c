@@ -128,11 +128,27 @@ static int release(void *obj, void *block)
     return err;
 }
 
-/* Moves the pages; their old place stays mapped, and empty. false: nothing has moved (a kernel before 5.7). */
+/* Moves the pages; their old place stays mapped, and empty. false: nothing has moved (a kernel before 5.7, a
+ * range of several mappings, a limit).
+ *
+ * In two steps: a move to a fixed place unmaps what is there before it looks at what it moves, and when it
+ * refuses that, as kernels before 6.17 do where an earlier move has left a border of two mappings within, it
+ * leaves a hole in the reserve. The first step has nothing to lose, and the second moves one whole mapping.
+ * Should that be refused for want of memory, a hole is closed. */
 static bool move_pages(char *to, char *from, size_t bytes)
 {
 #ifdef MREMAP_DONTUNMAP
-    return mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) != MAP_FAILED;
+    int saved = errno;
+    char *between = mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+    bool moved = between != MAP_FAILED;
+    if (moved && mremap(between, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
+        (void)mmap(to, bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+        memcpy(to, between, bytes);
+        (void)munmap(between, bytes);
+    }
+    errno = saved;
+    return moved;
 #else
     (void)to;
     (void)from;
