@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -67,6 +68,7 @@ static void *work(void *arg)
         p = atomic_exchange(&ring[next(&s) % RING], p);
         if (p) must(*p == (unsigned char)((uintptr_t)p >> 4));
         if (p && next(&s) % 4 == 0) p = realloc(p, some_size(&s));
+        if (p) must(malloc_usable_size(p) >= 16);
         free(p);
     }
     return NULL;
