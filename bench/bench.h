@@ -58,6 +58,8 @@ bool bench_counting(void); /* whether this process runs under callgrind */
 void bench_begin(void);
 void bench_pause(void);
 void bench_resume(void);
+/* A section of pauses alone: what one takes is left out of all sums of this process that follow. */
+void bench_count_pauses(void);
 /* Nothing more is counted in this section; end does so too. */
 void bench_stop(void);
 /* The figure is the sum of instructions / units. Name, variant and unit without `;` and `,`. */

@@ -3,7 +3,8 @@
  * Theory of operation. The program starts itself under `valgrind --tool=callgrind --collect-atstart=no`. That
  * child runs the sections; each ends with a dump, a file of its own in a directory of the parent:
  *
- *     desc: Trigger: Client Request: s;NAME,VARIANT,UNIT,UNITS      a sum
+ *     desc: Trigger: Client Request: s;NAME,VARIANT,UNIT,UNITS,N    a sum, with N pauses in it
+ *                                    p;... N pauses alone
  *                                    h;... the loop alone, for each l;... a loop with a call in it; a name
  *                                    is a number of instructions that the loop alone had in place of a call
  *     desc: Trigger: Client Request: c;NAME,VARIANT,FUNCTION;...    or calls
@@ -16,8 +17,10 @@
  * What a function costs inside is its own instructions and those of what it calls, not the caller's `call`.
  * callgrind (3.19) forgets which functions it is in after a dump, so figures by function come from a child
  * of their own with one section, and which is instrumented from that section on: calls are counted also where
- * instructions are not collected, and those before would be too many. Sums are right in every section. Each
- * pause and resume inside a section adds about ten instructions. */
+ * instructions are not collected, and those before would be too many. Sums are right in every section.
+ *
+ * A pause costs what is executed before collection is off, and after it is on again. The child first makes a
+ * section of pauses alone, which says how much that is; it is taken off each sum for each pause in it. */
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,10 +44,12 @@
 #define PATH_BYTES  512
 #define DUMPS_MAX   256
 #define WHO         "Client Request: "
+#define PAUSES      10000u
 
 extern char **environ;
 
 static bool open_section, collecting;
+static unsigned long long pauses; /* in this section */
 
 bool bench_counting(void)
 {
@@ -63,12 +68,14 @@ void bench_pause(void)
     if (!collecting) return;
     CALLGRIND_TOGGLE_COLLECT;
     collecting = false;
+    pauses++;
 }
 
 void bench_begin(void)
 {
     CALLGRIND_START_INSTRUMENTATION; /* nothing new but where calls are counted */
     open_section = true;
+    pauses = 0;
     bench_resume();
 }
 
@@ -82,13 +89,24 @@ static void dump_sum(char kind, const char *name, const char *variant, const cha
 {
     char label[LABEL_BYTES];
     bench_stop();
-    snprintf(label, sizeof label, "%c;%s,%s,%s,%.0f", kind, name, variant, unit, units);
+    snprintf(label, sizeof label, "%c;%s,%s,%s,%.0f,%llu", kind, name, variant, unit, units, pauses);
     CALLGRIND_DUMP_STATS_AT(label);
 }
 
 void bench_end(const char *name, const char *variant, const char *unit, double units)
 {
     dump_sum('s', name, variant, unit, units);
+}
+
+void bench_count_pauses(void)
+{
+    bench_begin();
+    for (unsigned i = 0;;) {
+        bench_pause();
+        if (++i == PAUSES) break;
+        bench_resume();
+    }
+    dump_sum('p', "", "", "", PAUSES);
 }
 
 void bench_end_turns(const char *name, const char *variant, const char *unit, double turns)
@@ -130,7 +148,7 @@ struct called {
 struct dump {
     char label[LABEL_BYTES], kind;
     char *name, *variant, *unit; /* of a sum, into the label */
-    double units, total;
+    double units, total, pauses;
     struct called call[BENCH_CALLS_MAX];
     unsigned n_calls;
     struct called *at; /* the function of the last cfn= line, if it is one of these */
@@ -153,7 +171,9 @@ static void read_sum(struct dump *d, char *rest)
     d->name = strsep(&rest, ",");
     d->variant = strsep(&rest, ",");
     d->unit = strsep(&rest, ",");
-    d->units = rest != NULL ? strtod(rest, NULL) : 0;
+    const char *units = strsep(&rest, ",");
+    d->units = units != NULL ? strtod(units, NULL) : 0;
+    d->pauses = rest != NULL ? strtod(rest, NULL) : 0;
 }
 
 static bool read_label(struct dump *d, const char *line)
@@ -213,9 +233,10 @@ static void emit(const char *name, const char *variant, const char *unit, double
 
 static void emit_dump(const struct dump *d)
 {
-    static double loop; /* instructions of a turn without a call */
+    static double loop, pause; /* instructions of a turn without a call, and of a pause */
+    if (d->kind == 'p') pause = d->units > 0 ? d->total / d->units : 0;
     if (d->kind == 'h') loop = d->units > 0 ? d->total / d->units - strtod(d->name, NULL) : 0;
-    if (d->kind == 's') emit(d->name, d->variant, d->unit, d->total, d->units);
+    if (d->kind == 's') emit(d->name, d->variant, d->unit, d->total - pause * d->pauses, d->units);
     if (d->kind == 'l') emit(d->name, d->variant, d->unit, d->total - loop * d->units, d->units);
     for (const struct called *c = d->call; c < d->call + d->n_calls; c++)
         emit(c->name, c->variant, "instructions/call", c->inside, c->calls);

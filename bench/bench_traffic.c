@@ -80,6 +80,7 @@ static struct serve_case sized(const struct row *r, bool quick)
 void bench_traffic_counted(const struct bench_options *o)
 {
     uint16_t ports = 20000;
+    if (o->wanted[BENCH_ECHO] || o->wanted[BENCH_SEND] || o->wanted[BENCH_RECEIVE]) bench_count_pauses();
     for (const struct row *r = rows; r < rows + sizeof rows / sizeof rows[0]; r++) {
         if (!o->wanted[r->bench]) continue;
         struct serve_case k = sized(r, o->quick);

@@ -68,15 +68,19 @@ void serve_close(struct serve *s)
     free(s->memory);
 }
 
+/* A read that lends fewer pieces than it could has found all there was: READ follows. */
 static int echo(struct weir *w, weir_id id)
 {
-    struct weir_iov piece;
+    struct weir_iov piece[READ_IOVS];
     int n;
-    while ((n = weir_read(w, id, &piece, 1)) == 1) {
-        ptrdiff_t sent = weir_write(w, id, piece.base, piece.len);
-        weir_zfree(w, piece.base);
-        if (sent != (ptrdiff_t)piece.len) return WEIR_EPIPE; /* clients ask one byte at a time */
-    }
+    do {
+        n = weir_read(w, id, piece, READ_IOVS);
+        for (int i = 0; i < n; i++) {
+            ptrdiff_t sent = weir_write(w, id, piece[i].base, piece[i].len);
+            weir_zfree(w, piece[i].base);
+            if (sent != (ptrdiff_t)piece[i].len) return WEIR_EPIPE; /* clients ask one byte at a time */
+        }
+    } while (n == READ_IOVS);
     return n;
 }
 
@@ -84,9 +88,11 @@ static int sink(struct weir *w, weir_id id)
 {
     struct weir_iov piece[READ_IOVS];
     int n;
-    while ((n = weir_read(w, id, piece, READ_IOVS)) > 0)
+    do {
+        n = weir_read(w, id, piece, READ_IOVS);
         for (int i = 0; i < n; i++)
             weir_zfree(w, piece[i].base);
+    } while (n == READ_IOVS);
     return n;
 }
 
@@ -109,7 +115,7 @@ static void serve_one(struct serve *s, weir_id id, uint64_t what, uint32_t mask)
         n = source(s, id);
         if ((mask & WEIR_EV_READ) != 0 && weir_recv(s->w, id, &end, 1) == 0) n = 0;
     }
-    if (n == WEIR_EAGAIN || n == WEIR_ENOMEM) return;
+    if (n > 0 || n == WEIR_EAGAIN || n == WEIR_ENOMEM) return;
     weir_close(s->w, id, n == 0 && what != SERVE_SOURCE ? WEIR_CLOSE_GRACEFUL : WEIR_CLOSE_ABORT);
 }
 

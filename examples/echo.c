@@ -3,34 +3,61 @@
  * [--fault loss=0.02,...] */
 #include "example.h"
 
+#define PIECES 8
+
 static struct conn { /* found by the number that its events carry */
     weir_id id;
-    struct weir_iov piece; /* lent, and not yet written to its end */
+    int n, at; /* pieces that were lent last; from `at` on they are not yet written to their end */
+    struct weir_iov piece[PIECES];
 } conn[EXAMPLE_CONNS + 1];
 
 static void drop(struct weir *w, struct conn *c, enum weir_close_how how)
 {
-    if (c->piece.len > 0) weir_zfree(w, c->piece.base);
+    while (c->at < c->n)
+        weir_zfree(w, c->piece[c->at++].base);
     weir_close(w, c->id, how);
     *c = (struct conn){0};
 }
 
-/* Sends back as much as there is and as there is room for. */
+static bool comes_later(ptrdiff_t n)
+{
+    return n == WEIR_EAGAIN || n == WEIR_ENOMEM; /* an event follows */
+}
+
+/* Sends what is lent, as far as there is room. Whether that was all. */
+static bool write_rest(struct weir *w, struct conn *c)
+{
+    while (c->at < c->n) {
+        struct weir_iov *p = &c->piece[c->at];
+        ptrdiff_t n = weir_write(w, c->id, p->base, p->len);
+        if (n < 0) {
+            if (!comes_later(n)) drop(w, c, WEIR_CLOSE_ABORT);
+            return false;
+        }
+        if ((size_t)n == p->len) {
+            weir_zfree(w, p->base); /* in flight it is the stack's: the last acknowledgement frees it */
+            c->at++;
+        } else {
+            *p = (struct weir_iov){(uint8_t *)p->base + n, p->len - (size_t)n};
+        }
+    }
+    return true;
+}
+
+/* Sends back as much as there is. A read that lends fewer pieces than it may has found them all. */
 static void echo(struct weir *w, struct conn *c)
 {
-    for (;;) {
-        ptrdiff_t n = c->piece.len > 0 ? 1 : weir_read(w, c->id, &c->piece, 1);
-        if (n > 0) n = weir_write(w, c->id, c->piece.base, c->piece.len);
-        if (n == WEIR_EAGAIN || n == WEIR_ENOMEM) return; /* an event follows */
+    do {
+        if (!write_rest(w, c)) return;
+        int n = weir_read(w, c->id, c->piece, PIECES);
+        if (comes_later(n)) return;
+        c->n = n > 0 ? n : 0;
+        c->at = 0;
         if (n <= 0) { /* the peer has ended, and so do we when all is sent; or the connection has failed */
             drop(w, c, n == 0 ? WEIR_CLOSE_GRACEFUL : WEIR_CLOSE_ABORT);
             return;
         }
-        if ((size_t)n == c->piece.len)
-            weir_zfree(w, c->piece.base); /* in flight it is the stack's: the last acknowledgement frees it */
-        c->piece.base = (uint8_t *)c->piece.base + n;
-        c->piece.len -= (size_t)n;
-    }
+    } while (write_rest(w, c) && c->n == PIECES);
 }
 
 static void accept_all(struct weir *w, weir_id listener)

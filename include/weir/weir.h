@@ -164,8 +164,10 @@ int weir_start(struct weir **, const struct weir_config *, const struct weir_are
 int weir_stop(struct weir *);
 
 /* Opens the device and gives it an address. The device must outlive the instance. 0, or WEIR_EINVAL,
- * WEIR_EBUSY (no free place for an interface: config.ifaces), WEIR_EADDRINUSE, or what the device's open
- * returned. */
+ * WEIR_EBUSY (no free place for an interface: config.ifaces), WEIR_EADDRINUSE, WEIR_ENOTSUP (its capabilities
+ * are too small), WEIR_ENOMEM (the zbufs that it posts can't be had, or leave too few to receive, to copy and to
+ * write with: at least four, and what strict windows promise), or what the device's open or plat->watch returned.
+ * After an error all is as it was. */
 int weir_attach(struct weir *, struct weir_netdev *, const struct weir_ifaddr *);
 
 /* Makes progress: receives, runs timers, sends, and fills up to n events. With nothing to tell it sleeps at
@@ -209,7 +211,8 @@ int weir_accept(struct weir *, weir_id listener, weir_id *id, struct weir_addr *
  * zbuf that the application holds is sent by reference, and the bytes must stay as they are until
  * acknowledged (weir_zbusy; freeing is fine); any other memory is copied. Returns how many bytes were taken
  * (> 0), less than len when the queue has no more room, or
- *     WEIR_EAGAIN     nothing could be taken, the queue is full: WEIR_EV_WRITE follows
+ *     WEIR_EAGAIN     nothing could be taken, the queue is full, or as large as its share of the memory that is left:
+ *                     WEIR_EV_WRITE follows
  *     WEIR_ENOMEM     nothing could be taken, descriptors or zbufs are short: WEIR_EV_WRITE follows
  *     WEIR_EINVAL     len is 0 or above PTRDIFF_MAX
  *     WEIR_ERANGE     the bytes run past the end of their zbuf
@@ -227,7 +230,11 @@ ptrdiff_t weir_writev(struct weir *, weir_id, const struct weir_iov *, int n);
 /* Lends up to n pieces of received bytes, in order. Each is freed with weir_zfree (or weir_zgive), whatever
  * the order, and may be written to any connection as it is. Returns the number of pieces, 0 at the end of the
  * stream, or WEIR_EAGAIN (nothing now; WEIR_EV_READ follows), WEIR_ENOMEM (config.app_hold_bytes are lent
- * already), WEIR_ENOTCONN, WEIR_ESTALE, WEIR_EISLISTEN, or the error with which the connection failed. */
+ * already), WEIR_ENOTCONN, WEIR_ESTALE, WEIR_EISLISTEN, or the error with which the connection failed.
+ *
+ * Fewer pieces than n are all there were: nobody need ask again, WEIR_EV_READ follows with the next byte or the
+ * end of the stream. Where it was config.app_hold_bytes that cut the answer short, it follows when something is
+ * back. The same goes for weir_recv and fewer bytes than len. */
 int weir_read(struct weir *, weir_id, struct weir_iov *, int n);
 
 /* Copies received bytes, up to len >= 1. Returns the number, 0 at the end of the stream, or weir_read's

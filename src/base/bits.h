@@ -16,6 +16,9 @@ static inline bool weir_is_pow2(uint64_t x)
 /* One that is compiled again for each caller's constants. */
 #define WEIR_TEMPLATE static inline __attribute__((always_inline))
 
+/* Keeps a pointer in a register: compilers reckon it again from its index at each use. */
+#define WEIR_KEEP(p) __asm__("" : "+r"(p))
+
 /* A broken promise of a caller inside the stack: an assertion in debug builds, nothing in release. */
 static inline void weir_must(bool kept)
 {

@@ -24,9 +24,14 @@ static inline uint64_t weir_csum_carry(uint64_t a, uint64_t b)
 /* The sum of p[0..20), a header of IPv4 without options; the same as weir_csum_add(0, p, 20, 0), faster. */
 static inline uint64_t weir_csum_20(const void *p)
 {
-    uint32_t w[5];
-    memcpy(w, p, sizeof w);
-    return (uint64_t)w[0] + w[1] + w[2] + w[3] + w[4];
+    const uint8_t *at = p;
+    uint32_t a, b, c, d, e; /* each for itself: an array would go through memory */
+    memcpy(&a, at, 4);
+    memcpy(&b, at + 4, 4);
+    memcpy(&c, at + 8, 4);
+    memcpy(&d, at + 12, 4);
+    memcpy(&e, at + 16, 4);
+    return (uint64_t)a + b + c + d + e;
 }
 
 /* sum + a 16-bit value given as a number (host order), as if it lay there in network order at an even offset.

@@ -65,11 +65,17 @@ static inline uint32_t *head_of(struct weir_wheel *w, uint32_t slot)
                             : &w->head[(slot - 1) / WEIR_WHEEL_SLOTS][(slot - 1) % WEIR_WHEEL_SLOTS];
 }
 
+static void changed(struct weir_wheel *w)
+{
+    w->next_known = false;
+    if (w->watch) *w->watch = false;
+}
+
 static void link_front(struct weir_wheel *w, uint32_t owner, uint32_t slot)
 {
     struct weir_wheel_node *node = &w->node[owner];
     uint32_t *head = head_of(w, slot);
-    w->next_known = false;
+    changed(w);
     node->slot = slot;
     node->prev = 0;
     node->next = *head;
@@ -83,7 +89,7 @@ static void unlink_node(struct weir_wheel *w, uint32_t owner)
 {
     struct weir_wheel_node *node = &w->node[owner];
     uint32_t *head = head_of(w, node->slot);
-    w->next_known = false;
+    changed(w);
     if (node->next != 0) w->node[node->next - 1].prev = node->prev;
     if (node->prev != 0)
         w->node[node->prev - 1].next = node->next;
@@ -175,7 +181,8 @@ static bool nothing_at(struct weir_wheel *w, uint32_t now_ms)
 bool weir_wheel_pop(struct weir_wheel *w, uint32_t now_ms, uint32_t *owner)
 {
     uint32_t slot, start_ms;
-    w->quiet = w->next_known = false;
+    w->quiet = false;
+    changed(w);
     for (uint32_t filed = 0; filed < WEIR_WHEEL_REFILE; filed++) {
         if (w->due != 0) {
             *owner = take_first(w, w->due);

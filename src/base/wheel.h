@@ -35,7 +35,8 @@ struct weir_wheel {
     uint32_t due;     /* list of entries whose time has come, owner + 1 */
     uint32_t next_ms; /* with next_known: what weir_wheel_next found, and no entry was filed since */
     bool next_known;
-    bool quiet;                       /* at now_ms nothing has come but what is in the list of the due */
+    bool *watch; /* NULL, or set to false whenever next_known is: somebody keeps what he made of it */
+    bool quiet;  /* at now_ms nothing has come but what is in the list of the due */
     uint64_t busy[WEIR_WHEEL_LEVELS]; /* bit s: slot s is not empty */
     uint32_t head[WEIR_WHEEL_LEVELS][WEIR_WHEEL_SLOTS];
 };
@@ -71,7 +72,7 @@ static inline bool weir_wheel_quiet(const struct weir_wheel *w, uint32_t now_ms)
 bool weir_wheel_look(struct weir_wheel *, uint32_t *when_ms);
 static inline bool weir_wheel_next(struct weir_wheel *w, uint32_t *when_ms)
 {
-    if (w->due != 0 || !w->next_known || w->pending == 0) return weir_wheel_look(w, when_ms);
+    if (!w->next_known) return weir_wheel_look(w, when_ms); /* known: something is pending, nothing due */
     *when_ms = w->next_ms;
     return true;
 }

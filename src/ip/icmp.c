@@ -10,6 +10,7 @@
 #include "base/order.h"
 #include "ip/ip4.h"
 #include "ip/ip4class.h"
+#include "pkt/strict.h"
 #include "wire/eth.h"
 
 #define QUOTE_BYTES        8u /* of the transport header (RFC 792): TCP's ports and sequence number */
@@ -76,6 +77,16 @@ static uint16_t reply_csum(uint16_t csum)
     return reply == 0 ? 0xffff : reply;
 }
 
+/* What is answered by reference stays taken until the device, or the queue for a neighbour, lets go of it: not from
+ * below what received data must leave, nor from what strict windows have promised. */
+static bool may_keep(const struct weir_ip *ip, const struct weir_piece *piece, uint32_t n)
+{
+    const struct weir_zhead *h = n > 0 ? weir_zpool_head(ip->z, piece->addr) : NULL;
+    if (h == NULL) return true;
+    return weir_zpool_can(ip->z, weir_zpool_class_asked(ip->z, h), WEIR_TAKE_INORDER, n) &&
+           (ip->strict == NULL || weir_strict_ok(ip->strict, ip->z, n * weir_zpool_bytes(ip->z, h)));
+}
+
 static enum weir_verdict echo(struct weir_ip *ip, const struct weir_rxpkt *pkt, const struct weir_icmphdr *h)
 {
     struct weir_piece payload[WEIR_DATAGRAM_PIECES];
@@ -83,6 +94,10 @@ static enum weir_verdict echo(struct weir_ip *ip, const struct weir_rxpkt *pkt, 
     if (n > WEIR_DATAGRAM_PIECES) return dropped(ip, WEIR_DROP_FRAME_PIECES);
     uint8_t *l4 = block_to(ip, pkt->ip.src);
     if (l4 == NULL) return WEIR_V_DROP;
+    if (!may_keep(ip, payload, n)) {
+        weir_ip4_block_drop(ip, l4);
+        return dropped(ip, WEIR_DROP_NO_ZBUF);
+    }
     struct weir_icmphdr reply = {
         .type = WEIR_ICMP_ECHO_REPLY, .code = h->code, .csum = reply_csum(h->csum), .rest = h->rest};
     weir_icmphdr_emit(l4, &reply);

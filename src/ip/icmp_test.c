@@ -162,6 +162,22 @@ static void echo_that_cannot_be_answered_is_counted(void **state)
     assert_int_equal(rig_count(0), 0);
 }
 
+/* What is answered by reference is not taken from what strict windows have promised. */
+static void echo_leaves_what_is_promised(void **state)
+{
+    (void)state;
+    struct weir_strict promised = {.limit_bytes = (uint64_t)1 << 40};
+    rig_know_peer();
+    make_echo(100);
+    g.ip.strict = &promised;
+    assert_int_equal(take(), WEIR_V_DROP);
+    assert_int_equal(rig_drops(WEIR_DROP_NO_ZBUF), 1);
+    assert_int_equal(rig_count(0), 0);
+    promised.limit_bytes = 0;
+    assert_int_equal(take(), WEIR_V_DONE);
+    g.ip.strict = NULL;
+}
+
 static void refuses_bad_messages(void **state)
 {
     (void)state;
@@ -419,6 +435,7 @@ int main(void)
         TEST(echo_in_pieces),
         TEST(echo_waits_for_the_neighbour),
         TEST(echo_that_cannot_be_answered_is_counted),
+        TEST(echo_leaves_what_is_promised),
         TEST(refuses_bad_messages),
         TEST(notes_errors_about_our_segments),
         TEST(ignores_codes_that_do_not_exist),

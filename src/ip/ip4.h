@@ -14,6 +14,7 @@
 #include "link/neigh.h"
 #include "mem/zpool.h"
 #include "netdev/txq.h"
+#include "pkt/strict.h"
 #include "weir/config.h"
 #include "wire/eth.h"
 #include "wire/icmphdr.h"
@@ -37,6 +38,9 @@ struct weir_ifc {
     uint32_t addr, mask, gateway; /* gateway 0: none */
     uint16_t mtu;
     uint16_t ip_id;
+    uint64_t mac_word;  /* mac, as weir_mac_word says it */
+    uint32_t piece_max; /* a transmitted piece of so many bytes is never cut; 0: where there are boundaries */
+    uint32_t l4_at;     /* of the transport header in a header block */
     uint8_t mac[6];
     uint8_t ether; /* 1: Ethernet, 0: raw IP */
     uint8_t up;
@@ -47,10 +51,12 @@ struct weir_ip {
     uint32_t n_ifc;
     struct weir_zpool *z;
     struct weir_stats *stats;
-    uint32_t errors_per_s; /* ICMP errors and resets to nobody's segments */
-    uint32_t error_tokens; /* errors_per_s at the start */
-    uint32_t error_ms;     /* when tokens were last added */
-    uint32_t now_ms;       /* set by the stack before each burst */
+    const struct weir_strict *strict; /* what is set aside for received data; NULL: nothing */
+    uint32_t errors_per_s;            /* ICMP errors and resets to nobody's segments */
+    uint32_t error_tokens;            /* errors_per_s at the start */
+    uint32_t error_ms;                /* when tokens were last added */
+    uint32_t now_ms;                  /* set by the stack before each burst */
+    bool at_once; /* the output phase: what is sent now is flushed before anything else happens */
 };
 
 /* A packet on its way in. The transport header is contiguous in the first piece as far as the frame's headers
@@ -58,7 +64,6 @@ struct weir_ip {
 struct weir_rxpkt {
     const struct weir_frame *frame;
     struct weir_ifc *ifc;
-    struct weir_zhead *head; /* of the zbuf of piece 0; tcp_fast.c alone asks for it */
     struct weir_ip4hdr ip;
     const uint8_t *l4; /* first byte of the transport header, in piece 0 */
     uint32_t l4_at;    /* its offset in the frame */
@@ -109,14 +114,24 @@ static inline uint32_t weir_ip4_lower(const struct weir_ifc *ifc)
     return ifc->ether ? WEIR_ETH_BYTES + WEIR_IP4_BYTES : WEIR_IP4_BYTES;
 }
 
+/* Sets what follows from an interface's device and Ethernet address. */
+void weir_ip4_note_ifc(struct weir_ifc *);
+
 /* A header block for a frame that leaves by this interface: returns the place of the transport header in it,
  * with at least WEIR_ZCLASS_MIN - WEIR_L4_AT bytes from there on; NULL iff none is free. */
 static inline uint8_t *weir_ip4_block(struct weir_ip *ip, const struct weir_ifc *ifc)
 {
     struct weir_zhead *h = weir_zpool_take(ip->z, WEIR_ZCLASS_MIN, WEIR_TAKE_CONTROL);
-    if (h == NULL) return NULL;
-    uint32_t lower = weir_ip4_lower(ifc), base_mask = ifc->dev->caps.base_align - 1u;
-    return weir_zpool_first(ip->z, h) + ((WEIR_L4_AT - lower) & ~base_mask) + lower;
+    return h ? weir_zpool_first(ip->z, h) + ifc->l4_at : NULL;
+}
+
+/* The same for a frame that is sent (weir_ip4_send) before another block is asked for. */
+static inline uint8_t *weir_ip4_block_now(struct weir_ip *ip, struct weir_ifc *ifc)
+{
+    struct weir_zhead *h = ip->at_once ? weir_txq_borrow(&ifc->txq) : NULL;
+    if (!h) return weir_ip4_block(ip, ifc);
+    ifc->txq.bare_next = true;
+    return weir_zpool_first(ip->z, h) + ifc->l4_at;
 }
 void weir_ip4_block_drop(struct weir_ip *, uint8_t *l4);
 

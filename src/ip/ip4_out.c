@@ -20,6 +20,19 @@
 
 _Static_assert(WEIR_L4_AT + 60 <= WEIR_ZCLASS_MIN, "a header block holds a TCP header with all options");
 
+void weir_ip4_note_ifc(struct weir_ifc *ifc)
+{
+    const struct weir_netdev_caps *caps = &ifc->dev->caps;
+    uint32_t lower = weir_ip4_lower(ifc), base_mask = caps->base_align - 1u;
+    uint8_t word[8] = {0};
+    memcpy(word, ifc->mac, sizeof ifc->mac);
+    ifc->mac_word = weir_mac_word(word);
+    ifc->l4_at = ((WEIR_L4_AT - lower) & ~base_mask) + lower;
+    ifc->piece_max = caps->boundary != 0          ? 0
+                     : caps->max_piece_bytes != 0 ? caps->max_piece_bytes
+                                                  : UINT32_MAX;
+}
+
 void weir_ip4_block_drop(struct weir_ip *ip, uint8_t *l4)
 {
     weir_zpool_unref(ip->z, weir_zpool_head(ip->z, l4), WEIR_OWNER_TXWAIT);
@@ -118,7 +131,8 @@ void weir_ip4_send(struct weir_ip *ip, struct weir_ifc *ifc, const uint8_t mac[6
     struct weir_piece piece[WEIR_FRAME_PIECES_MAX];
     struct weir_frame f = {.pieces = piece};
     if (o->n_pieces >= WEIR_FRAME_PIECES_MAX || l4_total(o) > L3_BYTES_MAX - WEIR_IP4_BYTES) {
-        weir_ip4_block_drop(ip, o->l4);
+        if (!ifc->txq.bare_next) weir_ip4_block_drop(ip, o->l4); /* else the flush brings it back */
+        ifc->txq.bare_next = false;
         ip->stats->drops[WEIR_DROP_TX_REFUSED]++;
         return;
     }

@@ -202,6 +202,7 @@ static void begins_frames_on_the_alignment(void **state)
     for (unsigned ifc = 0; ifc < 2; ifc++) {
         for (uint32_t align = 1; align <= WEIR_BASE_ALIGN; align *= 2) {
             g.d[ifc].dev.caps.base_align = align;
+            weir_ip4_note_ifc(&g.ip.ifc[ifc]);
             struct weir_outpkt o = packet(ifc, WEIR_TCP_BYTES_MAX, 0, 0);
             uint8_t *first = weir_zpool_first(&g.f.z, weir_zpool_head(&g.f.z, o.l4));
             assert_true(o.l4 + WEIR_TCP_BYTES_MAX <= first + WEIR_ZCLASS_MIN);

@@ -72,6 +72,8 @@ static inline int rig_open(void **state)
     g.ip.ifc[0].ether = 1;
     g.d[1].dev.caps.link = WEIR_LINK_RAW_IP;
     memcpy(g.ip.ifc[0].mac, mac, 6);
+    weir_ip4_note_ifc(&g.ip.ifc[0]);
+    weir_ip4_note_ifc(&g.ip.ifc[1]);
     weir_neigh_init(&g.ip.ifc[0].neigh, &g.ip.ifc[0].txq, &g.f.z, &g.f.stats, &key, g.entry, RIG_ENTRIES,
                     g.bucket, g.wait, RIG_QUEUE, mac, RIG_OUR_IP, 0xffffff00);
     return 0;

@@ -76,10 +76,11 @@ struct weir_neigh {
     uint32_t entries, hash_mask, waits, queue_max;
     uint32_t free; /* entry + 1 */
     uint32_t order;
-    uint32_t hit; /* entry + 1 that was found last */
+    struct weir_neigh_entry *hit; /* the one that was found last, or NULL */
     uint32_t
         next_ms; /* with next_known: the earliest when_ms of all lists, none of which has changed since */
     bool next_known;
+    bool *watch; /* NULL, or set to false whenever next_known is: somebody keeps what he made of it */
     struct weir_neigh_list list[WEIR_NEIGH_STATES];
     uint32_t ip, mask; /* our own address and its subnet's mask, numbers */
     uint8_t mac[6];
@@ -99,7 +100,7 @@ void weir_neigh_init(struct weir_neigh *, struct weir_txq *, struct weir_zpool *
 /* The entry found last, if it is this neighbour's and in REACHABLE, which is how it is for most frames. */
 static inline struct weir_neigh_entry *weir_neigh_hit(struct weir_neigh *n, uint32_t ip)
 {
-    struct weir_neigh_entry *e = n->hit ? &n->entry[n->hit - 1] : NULL;
+    struct weir_neigh_entry *e = n->hit;
     return e && e->ip == ip && e->state == WEIR_NEIGH_REACHABLE ? e : NULL;
 }
 

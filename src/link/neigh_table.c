@@ -65,24 +65,27 @@ void weir_neigh_init(struct weir_neigh *n, struct weir_txq *txq, struct weir_zpo
 struct weir_neigh_entry *weir_neigh_find(struct weir_neigh *n, uint32_t ip)
 {
     /* Most frames of a burst go to the neighbour of the one before. */
-    if (n->hit != 0) {
-        struct weir_neigh_entry *e = weir_neigh_at(n, n->hit);
-        if (e->state != WEIR_NEIGH_NONE && e->ip == ip) return e;
-    }
+    if (n->hit != NULL && n->hit->state != WEIR_NEIGH_NONE && n->hit->ip == ip) return n->hit;
     for (uint32_t at = *bucket_of(n, ip); at != 0; at = weir_neigh_at(n, at)->next) {
         if (weir_neigh_at(n, at)->ip == ip) {
-            n->hit = at;
-            return weir_neigh_at(n, at);
+            n->hit = weir_neigh_at(n, at);
+            return n->hit;
         }
     }
     return NULL;
+}
+
+static void changed(struct weir_neigh *n)
+{
+    n->next_known = false;
+    if (n->watch) *n->watch = false;
 }
 
 static void list_remove(struct weir_neigh *n, struct weir_neigh_entry *e)
 {
     if (e->state == WEIR_NEIGH_NONE) return;
     struct weir_neigh_list *l = &n->list[e->state];
-    n->next_known = false;
+    changed(n);
     if (e->before != 0)
         weir_neigh_at(n, e->before)->behind = e->behind;
     else
@@ -101,7 +104,7 @@ void weir_neigh_move(struct weir_neigh *n, struct weir_neigh_entry *e, enum weir
     list_remove(n, e);
     struct weir_neigh_list *l = &n->list[state];
     uint32_t number = weir_neigh_number(n, e);
-    n->next_known = false;
+    changed(n);
     e->state = (uint8_t)state;
     e->put_off = 0;
     e->when_ms = when_ms;
@@ -120,7 +123,7 @@ void weir_neigh_put_off(struct weir_neigh *n, struct weir_neigh_entry *e, uint32
     uint32_t number = weir_neigh_number(n, e);
     list_remove(n, e);
     e->put_off = 1;
-    n->next_known = false;
+    changed(n);
     e->when_ms = when_ms;
     e->behind = l->first;
     if (l->first != 0)

@@ -10,10 +10,11 @@ void weir_cells_init(struct weir_cells *c, void *base, uint32_t count, uint32_t 
 
 uint32_t weir_cells_get(struct weir_cells *c)
 {
-    return weir_cells_get_here(c);
+    void *cell;
+    return weir_cells_get_here(c, c->cell_bytes, &cell);
 }
 
 void weir_cells_put(struct weir_cells *c, uint32_t number)
 {
-    weir_cells_put_here(c, number);
+    weir_cells_put_here(c, c->cell_bytes, number);
 }

@@ -33,12 +33,14 @@ uint32_t weir_cells_get(struct weir_cells *);
 /* Gives a cell back; number must be in use. */
 void weir_cells_put(struct weir_cells *, uint32_t number);
 
-/* The same inline, for where a byte each way needs them. */
-static inline uint32_t weir_cells_get_here(struct weir_cells *c)
+/* The same inline, for where a byte each way needs them; cell_bytes is the pool's, known to the compiler. *cell
+ * gets the cell's place. */
+static inline uint32_t weir_cells_get_here(struct weir_cells *c, uint32_t cell_bytes, void **cell)
 {
     uint32_t number = c->free;
+    *cell = c->base + (uint64_t)(number != 0 ? number - 1 : c->fresh) * cell_bytes;
     if (number != 0)
-        memcpy(&c->free, weir_cells_at(c, number), sizeof c->free);
+        memcpy(&c->free, *cell, sizeof c->free);
     else if (c->fresh < c->count)
         number = ++c->fresh;
     else
@@ -46,14 +48,20 @@ static inline uint32_t weir_cells_get_here(struct weir_cells *c)
     if (++c->used > c->peak) c->peak = c->used;
     return number;
 }
-static inline void weir_cells_put_here(struct weir_cells *c, uint32_t number)
+static inline void weir_cells_put_here(struct weir_cells *c, uint32_t cell_bytes, uint32_t number)
 {
-    memcpy(weir_cells_at(c, number), &c->free, sizeof c->free);
+    memcpy(c->base + (uint64_t)(number - 1) * cell_bytes, &c->free, sizeof c->free);
     c->free = number;
     c->used--;
 }
 #ifdef WEIR_WRAP_DECISIONS
-#define weir_cells_get_here weir_cells_get
+static inline uint32_t weir_cells_get_place(struct weir_cells *c, void **cell)
+{
+    uint32_t number = weir_cells_get(c);
+    if (number != 0) *cell = weir_cells_at(c, number);
+    return number;
+}
+#define weir_cells_get_here(c, cell_bytes, cell) weir_cells_get_place(c, cell)
 #endif
 
 static inline uint32_t weir_cells_left(const struct weir_cells *c)

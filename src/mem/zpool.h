@@ -167,6 +167,19 @@ static inline int weir_zpool_find(const struct weir_zpool *z, const void *addr, 
     return 0;
 }
 
+/* The head for an address among the data bytes of a segment that the application holds, and how many bytes of it
+ * there are from there on; NULL: anything else. */
+static inline struct weir_zhead *weir_zpool_held(const struct weir_zpool *z, const void *addr, uint32_t *left)
+{
+    struct weir_zhead *h = weir_zpool_head(z, addr);
+    if (!h) return NULL;
+    uintptr_t at = (uintptr_t)addr - (uintptr_t)weir_zpool_first(z, h);
+    uint32_t bytes = weir_zpool_bytes(z, h);
+    if (at >= bytes || h->app == 0) return NULL; /* with an app it is live */
+    *left = bytes - (uint32_t)at;
+    return h;
+}
+
 /* The smallest class that fits bytes, or classes when none does. Constant time. */
 static inline unsigned weir_zpool_class_for(const struct weir_zpool *z, uint32_t bytes)
 {
@@ -255,6 +268,17 @@ static inline bool WEIR_DECISION(weir_zpool_can)(const struct weir_zpool *z, uns
     return weir_zpool_can_larger(z, cls, kind, n);
 }
 
+/* The same for one segment of what a posted segment's device asked for: what keeping it will cost. */
+static inline bool weir_zpool_can_replace(const struct weir_zpool *z, const struct weir_zhead *h,
+                                          enum weir_take kind)
+{
+#ifndef WEIR_WRAP_DECISIONS
+    const struct weir_zpool_class *c = &z->cls[h->cls];
+    if (h->cls != 0 && c[-1].bytes < h->asked_bytes && c->free > c->floor[kind]) return true;
+#endif
+    return weir_zpool_can(z, weir_zpool_class_asked(z, h), kind, 1);
+}
+
 /* One more reference of the stack for this owner. false iff the count is at its limit; nothing changed then.
  */
 static inline bool weir_zpool_ref(struct weir_zpool *z, struct weir_zhead *h, enum weir_owner owner)
@@ -301,6 +325,65 @@ static inline bool weir_zpool_unref(struct weir_zpool *z, struct weir_zhead *h, 
     bool freed = weir_zpool_end_life(z, h);
     if (!freed) weir_zpool_note_peak(z); /* it counts as in use from now on */
     return freed;
+}
+
+/* A posted segment was kept by somebody else: its reference for POSTED goes, and a segment for what the device
+ * asked for takes its place. The same as weir_zpool_unref and weir_zpool_take. */
+static inline struct weir_zhead *weir_zpool_replace(struct weir_zpool *z, struct weir_zhead *h)
+{
+    uint32_t bytes = h->asked_bytes;
+#ifndef WEIR_WRAP_DECISIONS
+    struct weir_zpool_class *c = &z->cls[h->cls];
+    if (h->stk > 1 && h->cls != 0 && c[-1].bytes < bytes && c->free > c->floor[WEIR_TAKE_POST]) {
+        h->stk--;
+        h = weir_zpool_begin_life(z, c, WEIR_TAKE_POST);
+        z->posted--; /* one went and one came, and those in use are one more */
+        weir_zpool_note_peak(z);
+        h->asked_bytes = bytes;
+        return h;
+    }
+#endif
+    (void)weir_zpool_unref(z, h, WEIR_OWNER_POSTED);
+    return weir_zpool_take(z, bytes, WEIR_TAKE_POST);
+}
+
+/* Segments of one class that are used for a moment without a life of their own: off their list, but FREE, with
+ * no reference, no account and no number in any count but `free` and `low`. Whoever borrows gives all back at
+ * once, before anybody else looks at the pool. */
+struct weir_zborrow {
+    struct weir_zhead *last;
+    uint32_t first; /* head number + 1; linked by next_free */
+    uint32_t n;
+};
+
+/* One more, NULL iff the class is at the floor of control. Constant time. */
+static inline struct weir_zhead *weir_zpool_borrow(struct weir_zpool *z, struct weir_zborrow *b, unsigned cls)
+{
+#ifdef WEIR_WRAP_DECISIONS
+    return NULL; /* so that weir_zpool_take is asked, whose answers are tested */
+#endif
+    struct weir_zpool_class *c = &z->cls[cls];
+    if (c->free <= c->floor[WEIR_TAKE_CONTROL]) return NULL;
+    uint32_t number = c->free_head;
+    struct weir_zhead *h = (struct weir_zhead *)(c->bias + ((uintptr_t)(number - 1) << c->hshift));
+    c->free_head = h->u.next_free;
+    if (--c->free < c->low) c->low = c->free;
+    if (b->n++ == 0)
+        b->first = number;
+    else
+        b->last->u.next_free = number;
+    b->last = h;
+    return h;
+}
+
+static inline void weir_zpool_bring_back(struct weir_zpool *z, struct weir_zborrow *b, unsigned cls)
+{
+    struct weir_zpool_class *c = &z->cls[cls];
+    if (b->n == 0) return;
+    b->last->u.next_free = c->free_head;
+    c->free_head = b->first;
+    c->free += b->n;
+    b->n = 0;
 }
 
 /* The same reference now belongs to another owner of the stack. */

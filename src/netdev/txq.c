@@ -8,7 +8,10 @@
  *
  * Invariants
  *     pieces = sum of n_pieces over frame[0 .. n)      n <= max      pieces <= max_pieces
- *     TXWAIT references = pieces      TXDEV references = pieces that the device has not reported */
+ *     TXWAIT references = pieces, but for those of lean frames and the header blocks of bare ones
+ *     TXDEV references = pieces that the device has not reported
+ *     the first `lean` frames are lean; with an asynchronous device none is, and none is bare
+ *     blocks.n >= lean + bare frames, and 0 after a flush */
 #include "netdev/txq.h"
 
 #include "base/bits.h"
@@ -29,7 +32,10 @@ void weir_txq_init(struct weir_txq *q, struct weir_netdev *dev, struct weir_zpoo
                    struct weir_stats *stats, struct weir_frame *frames, struct weir_piece *pieces,
                    uint32_t max)
 {
+    must(max <= WEIR_TXQ_MAX);
     *q = (struct weir_txq){.dev = dev,
+                           .sync = !dev->caps.async,
+                           .cls = (uint8_t)weir_zpool_class_for(z, WEIR_ZCLASS_MIN),
                            .z = z,
                            .stats = stats,
                            .frame = frames,
@@ -55,10 +61,18 @@ static void release(struct weir_txq *q, const void *addr, enum weir_owner owner)
     if (h) weir_zpool_unref(q->z, h, owner);
 }
 
-static void release_pieces(struct weir_txq *q, const struct weir_piece *p, uint32_t n)
+/* Pieces from to n - 1. */
+static void release_pieces(struct weir_txq *q, const struct weir_piece *p, uint32_t from, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = from; i < n; i++)
         release(q, p[i].addr, WEIR_OWNER_TXWAIT);
+}
+
+/* The references of the burst's frame i. */
+static void release_frame(struct weir_txq *q, uint32_t i)
+{
+    const struct weir_frame *f = &q->frame[i];
+    if (i >= q->lean) release_pieces(q, f->pieces, q->bare >> i & 1, f->n_pieces);
 }
 
 /* References for pieces 1 to n - 1; how many pieces have one then, n unless a count is at its limit. */
@@ -76,12 +90,15 @@ static uint32_t refer(struct weir_txq *q, const struct weir_piece *p, uint32_t n
 void weir_txq_push(struct weir_txq *q, const struct weir_frame *f)
 {
     must(f->n_pieces >= 1 && q->n < q->max && q->pieces + f->n_pieces <= q->max_pieces);
-    uint32_t got = refer(q, f->pieces, f->n_pieces);
+    uint32_t got = refer(q, f->pieces, f->n_pieces), bare = q->bare_next;
+    q->bare_next = false;
     if (got < f->n_pieces) {
-        release_pieces(q, f->pieces, got);
+        release_pieces(q, f->pieces, bare, got);
         q->stats->drops[WEIR_DROP_TX_REFUSED]++;
         return;
     }
+    q->bare |= (uint64_t)bare << q->n;
+    q->bytes += f->bytes;
     struct weir_frame *to = &q->frame[q->n++];
     *to = *f;
     to->pieces = &q->piece[q->pieces];
@@ -90,33 +107,42 @@ void weir_txq_push(struct weir_txq *q, const struct weir_frame *f)
     q->pieces += f->n_pieces;
 }
 
-/* The device has taken this frame. */
-static void accepted(struct weir_txq *q, const struct weir_frame *f)
+/* The device has taken frame k. */
+static void accepted(struct weir_txq *q, uint32_t k)
 {
-    q->stats->tx_frames++;
-    q->stats->tx_bytes_wire += f->bytes;
+    const struct weir_frame *f = &q->frame[k];
     if (!q->dev->caps.async) {
-        release_pieces(q, f->pieces, f->n_pieces);
+        release_frame(q, k);
         return;
     }
     for (uint32_t i = 0; i < f->n_pieces; i++)
         weir_zpool_move(q->z, weir_zpool_head(q->z, f->pieces[i].addr), WEIR_OWNER_TXWAIT, WEIR_OWNER_TXDEV);
 }
 
+/* Some frame has references, or was refused. */
+static WEIR_APART void settle(struct weir_txq *q, uint32_t taken)
+{
+    for (uint32_t i = 0; i < taken; i++)
+        accepted(q, i);
+    for (uint32_t i = taken; i < q->n; i++) {
+        release_frame(q, i);
+        q->bytes -= q->frame[i].bytes;
+        q->stats->drops[WEIR_DROP_TX_REFUSED]++;
+    }
+}
+
 void weir_txq_flush(struct weir_txq *q)
 {
-    if (q->n == 0) return;
-    uint32_t taken = weir_min_u32(q->dev->ops->tx_burst(q->dev, q->frame, q->n), q->n);
-    for (uint32_t i = 0; i < q->n; i++) {
-        const struct weir_frame *f = &q->frame[i];
-        if (i < taken) {
-            accepted(q, f);
-        } else {
-            release_pieces(q, f->pieces, f->n_pieces);
-            q->stats->drops[WEIR_DROP_TX_REFUSED]++;
-        }
+    uint32_t taken = 0;
+    if (q->n > 0) {
+        taken = weir_min_u32(q->dev->ops->tx_burst(q->dev, q->frame, q->n), q->n);
+        if (taken < q->n || q->lean < q->n) settle(q, taken);
     }
-    q->n = q->pieces = 0;
+    weir_zpool_bring_back(q->z, &q->blocks, q->cls);
+    q->stats->tx_frames += taken;
+    q->stats->tx_bytes_wire += q->bytes;
+    q->n = q->pieces = q->room = q->lean = 0;
+    q->bytes = q->bare = 0;
 }
 
 unsigned weir_txq_reap(struct weir_txq *q, unsigned budget)

@@ -121,6 +121,76 @@ static void test_synchronous_releases_at_flush(void **state)
     assert_int_equal(weir_txq_reap(&q, 100), 0);
 }
 
+/* One whose header block is borrowed and whose data nobody refers to. */
+static void push_lean(struct weir_zhead *data)
+{
+    struct weir_zhead *hdr = weir_txq_borrow(&q);
+    assert_non_null(hdr);
+    assert_true(weir_txq_has_place(&q, 2));
+    struct weir_frame *f = weir_txq_place_lean(&q, 64, 2);
+    f->pieces[0] = (struct weir_piece){weir_zpool_first(&z, hdr) + 20, 54};
+    f->pieces[1] = (struct weir_piece){weir_zpool_first(&z, data), 10};
+}
+
+/* One whose header block is borrowed. */
+static void push_bare(struct weir_zhead *data)
+{
+    struct weir_zhead *hdr = weir_txq_borrow(&q);
+    assert_non_null(hdr);
+    struct weir_piece p[2] = {{weir_zpool_first(&z, hdr) + 20, 54}, {weir_zpool_first(&z, data), 10}};
+    struct weir_frame f = {.pieces = p, .bytes = 64, .n_pieces = 2};
+    q.bare_next = true;
+    weir_txq_push(&q, &f);
+    assert_false(q.bare_next);
+}
+
+static void test_borrowed_blocks_come_back(void **state)
+{
+    (void)state;
+    begin(0);
+    struct weir_zhead *d = data_block();
+    for (unsigned round = 0; round < 3; round++) {
+        fake.accept = round == 1 ? 1 : 1000;
+        push_lean(d);
+        struct weir_zhead *between = weir_zpool_take(&z, 64, WEIR_TAKE_CONTROL);
+        push_lean(d);
+        push_bare(d);
+        push(d, 2); /* its references are all there */
+        weir_zpool_unref(&z, between, WEIR_OWNER_TXWAIT);
+        assert_int_equal(d->stk, 2);
+        assert_int_equal(z.live, 2);
+        assert_int_equal(z.cls[0].free, SEGS - 4);
+        weir_txq_flush(&q);
+        assert_int_equal(d->stk, 0);
+        assert_int_equal(z.live, 1);
+        assert_int_equal(z.cls[0].free, SEGS);
+        assert_int_equal(weir_zpool_check(&z), 0);
+        assert_false(weir_txq_pending(&q));
+    }
+    assert_int_equal(stats.tx_frames, 9);
+    assert_int_equal(stats.tx_bytes_wire, 9 * 64);
+    assert_int_equal(stats.drops[WEIR_DROP_TX_REFUSED], 3);
+}
+
+static void test_borrowing_ends_at_the_floor(void **state)
+{
+    (void)state;
+    static const uint32_t floor[WEIR_TAKES] = {3, 3, 3, 3, 3, 3};
+    begin(0);
+    weir_zpool_floor(&z, 0, floor);
+    unsigned n = 0;
+    while (weir_txq_borrow(&q))
+        n++;
+    assert_int_equal(n, SEGS - 3);
+    assert_int_equal(z.cls[0].low, 3);
+    assert_true(weir_txq_pending(&q)); /* also without a frame */
+    weir_txq_flush(&q);
+    assert_int_equal(z.cls[0].free, SEGS);
+    assert_int_equal(weir_zpool_check(&z), 0);
+    begin(1);
+    assert_null(weir_txq_borrow(&q)); /* an asynchronous device keeps what it is given */
+}
+
 static void test_asynchronous_releases_at_reap(void **state)
 {
     (void)state;
@@ -251,6 +321,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_synchronous_releases_at_flush),
+        cmocka_unit_test(test_borrowed_blocks_come_back),
+        cmocka_unit_test(test_borrowing_ends_at_the_floor),
         cmocka_unit_test(test_asynchronous_releases_at_reap),
         cmocka_unit_test(test_refused_frames_are_dropped_and_counted),
         cmocka_unit_test(test_room_counts_what_waits_already),

@@ -41,38 +41,56 @@ struct weir_pktmem {
 
 static inline struct weir_pbuf *weir_pbuf_at(const struct weir_pktmem *m, uint32_t number)
 {
-    return (struct weir_pbuf *)weir_cells_at(&m->pbufs, number);
+    return (struct weir_pbuf *)(void *)m->pbufs.base + (number - 1);
 }
 
 #ifdef WEIR_WRAP_DECISIONS
 bool weir_pbuf_room(const struct weir_pktmem *, enum weir_owner);
 #endif
 
-/* Whether a descriptor is left for this owner. Sending and receiving each leave a share to the other, and
- * data out of order two: two ends whose send queues hold every descriptor could not take in what would
- * empty them, and full receive queues would leave a proxy nothing to write with. */
-static inline bool WEIR_DECISION(weir_pbuf_room)(const struct weir_pktmem *m, enum weir_owner owner)
+/* Sending and receiving each leave a share to the other, and data out of order two: two ends whose send queues
+ * hold every descriptor could not take in what would empty them, and full receive queues would leave a proxy
+ * nothing to write with. Whether this owner has less than its share. */
+static inline bool weir_pbuf_share(const struct weir_pktmem *m, enum weir_owner owner)
 {
     uint32_t used = owner == WEIR_OWNER_SENDQ ? m->to_send : m->pbufs.used - m->to_send;
     uint32_t leaves = owner == WEIR_OWNER_SENDQ ? m->recv_share
                       : owner == WEIR_OWNER_OOO ? 2 * m->share
                                                 : m->share;
-    return used < m->pbufs.count - leaves && weir_cells_left(&m->pbufs) > 0;
+    return used < m->pbufs.count - leaves;
 }
+
+/* Whether a descriptor is left for this owner. */
+static inline bool WEIR_DECISION(weir_pbuf_room)(const struct weir_pktmem *m, enum weir_owner owner)
+{
+    return weir_pbuf_share(m, owner) && weir_cells_left(&m->pbufs) > 0;
+}
+
+#ifndef WEIR_WRAP_DECISIONS
+#define WEIR_PBUF_MAY weir_pbuf_share /* whether one is left, taking it will tell */
+#else
+#define WEIR_PBUF_MAY weir_pbuf_room
+#endif
 
 /* A descriptor for bytes[addr .. addr + n) of the zbuf h with one more stack reference of their zbuf for this
  * owner; 0 iff no descriptor is left for it or the zbuf's count is at its limit. next is 0. */
 static inline uint32_t weir_pbuf_new_in(struct weir_pktmem *m, struct weir_zhead *h, uint8_t *addr,
                                         uint32_t n, uint32_t seq, enum weir_owner owner)
 {
-    uint32_t number = weir_pbuf_room(m, owner) ? weir_cells_get_here(&m->pbufs) : 0;
+    void *cell;
+    if (!WEIR_PBUF_MAY(m, owner)) return 0;
+    uint32_t number = weir_cells_get_here(&m->pbufs, sizeof(struct weir_pbuf), &cell);
     if (number == 0) return 0;
     if (!weir_zpool_ref(m->z, h, owner)) {
-        weir_cells_put_here(&m->pbufs, number);
+        weir_cells_put_here(&m->pbufs, sizeof(struct weir_pbuf), number);
         return 0;
     }
     m->to_send += owner == WEIR_OWNER_SENDQ;
-    *weir_pbuf_at(m, number) = (struct weir_pbuf){.addr = addr, .bytes = n, .seq = seq};
+    struct weir_pbuf *p = cell;
+    p->addr = addr;
+    p->bytes = n;
+    p->seq = seq;
+    p->next = 0;
     return number;
 }
 /* The same, where the head is not known. */
@@ -93,7 +111,7 @@ static inline uint32_t weir_pbuf_drop_in(struct weir_pktmem *m, struct weir_zhea
 {
     uint32_t next = weir_pbuf_at(m, number)->next;
     (void)weir_zpool_unref(m->z, h, owner);
-    weir_cells_put_here(&m->pbufs, number);
+    weir_cells_put_here(&m->pbufs, sizeof(struct weir_pbuf), number);
     m->to_send -= owner == WEIR_OWNER_SENDQ;
     return next;
 }

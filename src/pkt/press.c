@@ -38,8 +38,8 @@ static uint32_t segments_above(const struct weir_zpool_class *c, uint32_t level)
     return (uint32_t)(((((uint64_t)level + 1) << 6) + c->bytes - 1) / c->bytes);
 }
 
-/* Floors of a class and of those above it. */
-static void levels_from(struct weir_press *p, const struct weir_zpool *z, unsigned cls)
+/* Floors of a class and of those above it. Whether all that can be free is above the first rung. */
+static bool levels_from(struct weir_press *p, const struct weir_zpool *z, unsigned cls)
 {
     uint32_t at[WEIR_TAKES] = {0}, all = 0;
     for (unsigned i = cls; i < z->classes; i++) {
@@ -50,6 +50,7 @@ static void levels_from(struct weir_press *p, const struct weir_zpool *z, unsign
     }
     weir_press_levels(&p->class[cls], at[WEIR_TAKE_INORDER], at[WEIR_TAKE_COPY], at[WEIR_TAKE_APP],
                       at[WEIR_TAKE_OOO], all);
+    return all > p->class[cls].enter[WEIR_RUNG_WINDOWS];
 }
 
 void weir_press_asked(struct weir_press *p, const struct weir_zpool *z, const uint32_t free_before[])
@@ -62,12 +63,20 @@ void weir_press_asked(struct weir_press *p, const struct weir_zpool *z, const ui
         p->first = (uint8_t)weir_min_u32(p->first, i);
         p->last = (uint8_t)weir_max_u32(p->last, i);
     }
+}
+
+bool weir_press_relevel(struct weir_press *p, const struct weir_zpool *z)
+{
     uint32_t level = 0;
+    bool sound = true;
     for (unsigned i = 0; i < z->classes; i++) {
-        levels_from(p, z, i);
-        if (i >= p->first && i <= p->last) level = weir_max_u32(level, p->class[i].enter[WEIR_RUNG_WINDOWS]);
+        bool above = levels_from(p, z, i);
+        if (i < p->first || i > p->last) continue;
+        level = weir_max_u32(level, p->class[i].enter[WEIR_RUNG_WINDOWS]);
+        sound = sound && above;
     }
     p->enough = segments_above(&z->cls[z->classes - 1], level);
+    return sound;
 }
 
 static unsigned rung_at(const struct weir_press_levels *l, uint32_t free, unsigned now)

@@ -58,17 +58,26 @@ void weir_press_init(struct weir_press *, const struct weir_cells *pbufs);
  * Those classes are watched from now on. */
 void weir_press_asked(struct weir_press *, const struct weir_zpool *, const uint32_t free_before[]);
 
+/* After weir_press_asked, or when floors have changed: the levels of each class. false: even with all free that
+ * devices leave a rung would be trodden, for ever. */
+bool weir_press_relevel(struct weir_press *, const struct weir_zpool *);
+
 /* Looks again. true iff the rung has changed. Cost: the classes that devices ask for, and a few comparisons
  * while memory is not short. */
 bool weir_press_look(struct weir_press *, const struct weir_zpool *, const struct weir_cells *pbufs);
-static inline bool weir_press_update(struct weir_press *p, const struct weir_zpool *z,
-                                     const struct weir_cells *pbufs)
+/* That it would find nothing, for a few compares. */
+static inline bool weir_press_ample(const struct weir_press *p, const struct weir_zpool *z,
+                                    const struct weir_cells *pbufs)
 {
     /* Every class that devices ask for counts all above it. So enough of the largest class of all is enough.
      */
-    bool ample = p->rung == WEIR_RUNG_NONE && weir_cells_left(pbufs) > p->pbufs.enter[WEIR_RUNG_WINDOWS] &&
-                 z->cls[z->classes - 1].free >= p->enough;
-    return !ample && weir_press_look(p, z, pbufs);
+    return p->rung == WEIR_RUNG_NONE && weir_cells_left(pbufs) > p->pbufs.enter[WEIR_RUNG_WINDOWS] &&
+           z->cls[z->classes - 1].free >= p->enough;
+}
+static inline bool weir_press_update(struct weir_press *p, const struct weir_zpool *z,
+                                     const struct weir_cells *pbufs)
+{
+    return !weir_press_ample(p, z, pbufs) && weir_press_look(p, z, pbufs);
 }
 
 /* What of a window of n bytes may be told now: at least `least`, or n if that is less. Nothing on the last

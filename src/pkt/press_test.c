@@ -87,6 +87,7 @@ static void attach(struct bench *b, unsigned posts)
     for (unsigned i = 0; i < posts; i++)
         assert_non_null(weir_zpool_take(&b->f.z, 1024, WEIR_TAKE_POST));
     weir_press_asked(&b->p, &b->f.z, before);
+    assert_int_equal(weir_press_relevel(&b->p, &b->f.z), posts < SEGMENTS - 64);
 }
 
 /* Takes or gives back until n segments are free, looking after each; returns how often the rung changed. */
@@ -159,6 +160,20 @@ static void posted_segments_are_nobodys_need(void **state)
     expect(b, 87, WEIR_RUNG_WINDOWS);
 }
 
+/* All that a device leaves lies below a floor: told when it is attached. */
+static void a_device_may_take_too_much(void **state)
+{
+    struct bench *b = *state;
+    const uint32_t floor[WEIR_TAKES] = {0, 0, 1, 2, 4, 8};
+    attach(b, SEGMENTS - 64);
+    (void)weir_press_update(&b->p, &b->f.z, &b->pbufs);
+    assert_int_not_equal(b->p.rung, WEIR_RUNG_NONE);
+    weir_zpool_floor(&b->f.z, 1, floor);
+    assert_true(weir_press_relevel(&b->p, &b->f.z));
+    (void)weir_press_update(&b->p, &b->f.z, &b->pbufs);
+    assert_int_equal(b->p.rung, WEIR_RUNG_NONE);
+}
+
 static void windows_shrink_with_what_is_left(void **state)
 {
     struct bench *b = *state;
@@ -222,6 +237,7 @@ static void only_what_devices_ask_for_counts(void **state)
     uint32_t before[WEIR_ZCLASSES_MAX] = {f.z.cls[0].free, f.z.cls[1].free, f.z.cls[2].free};
     assert_non_null(weir_zpool_take(&f.z, 1024, WEIR_TAKE_POST));
     weir_press_asked(&p, &f.z, before);
+    assert_true(weir_press_relevel(&p, &f.z));
     while (f.z.cls[2].free > 0)
         assert_non_null(weir_zpool_take(&f.z, 4096, WEIR_TAKE_APP));
     (void)weir_press_update(&p, &f.z, &pbufs);
@@ -243,6 +259,7 @@ int main(void)
         BENCH_TEST(each_rung_has_its_level),
         BENCH_TEST(a_level_that_swings_changes_nothing),
         BENCH_TEST(posted_segments_are_nobodys_need),
+        BENCH_TEST(a_device_may_take_too_much),
         BENCH_TEST(windows_shrink_with_what_is_left),
         BENCH_TEST(descriptors_count_as_well),
         cmocka_unit_test(only_what_devices_ask_for_counts),

@@ -50,16 +50,26 @@ static uint32_t run_bytes(const struct weir_pktmem *m, const struct weir_pbuf *p
     return weir_min_u32(sum, most);
 }
 
+/* Whether a copy may take one of the classes from cls on, below another. */
+static bool any_smaller(const struct weir_zpool *z, unsigned cls, unsigned below)
+{
+    while (cls < below && z->cls[cls].free <= z->cls[cls].floor[WEIR_TAKE_COPY])
+        cls++;
+    return cls < below;
+}
+
 /* To the front of a zbuf of a smaller class. */
-static bool move(struct weir_pktmem *m, struct weir_pbuf *p, enum weir_owner owner)
+static bool move(struct weir_pktmem *m, struct weir_pbuf *p, enum weir_owner owner, uint32_t *refused)
 {
     struct weir_zhead *from = head_of(m, p);
+    if (*refused > 0) return false; /* before the run is looked at: it may be long */
     uint32_t want = run_bytes(m, p);
-    if (weir_zpool_class_for(m->z, want) >= from->cls) return false;
-    struct weir_zhead *to = weir_zpool_take(m->z, want, WEIR_TAKE_COPY);
-    if (to == NULL) return false;
-    if (to->cls >= from->cls) {
-        (void)weir_zpool_unref(m->z, to, WEIR_OWNER_WARM);
+    unsigned cls = weir_zpool_class_for(m->z, want);
+    if (cls >= from->cls) return false;
+    struct weir_zhead *to =
+        any_smaller(m->z, cls, from->cls) ? weir_zpool_take(m->z, want, WEIR_TAKE_COPY) : NULL;
+    if (to == NULL) {
+        ++*refused;
         return false;
     }
     uint8_t *at = weir_zpool_first(m->z, to);
@@ -70,34 +80,34 @@ static bool move(struct weir_pktmem *m, struct weir_pbuf *p, enum weir_owner own
     return true;
 }
 
-struct weir_sliced weir_slice_queue(struct weir_pktmem *m, uint32_t first, enum weir_owner owner,
-                                    uint32_t max_bytes)
+static void copied(struct weir_pktmem *m, struct weir_slicing *may, uint32_t bytes)
 {
-    struct weir_sliced done = {.last = first};
-    struct weir_pbuf *before = NULL;
-    uint32_t at = first;
-    while (at != 0 && done.copied < max_bytes) {
-        struct weir_pbuf *p = weir_pbuf_at(m, at);
+    m->stats->slices_copied += bytes;
+    may->bytes -= weir_min_u32(bytes, may->bytes);
+}
+
+struct weir_sliced weir_slice_queue(struct weir_pktmem *m, uint32_t first, uint32_t last,
+                                    enum weir_owner owner, struct weir_slicing *may)
+{
+    struct weir_sliced done = {.last = last};
+    uint32_t before = 0;
+    for (uint32_t at = first; at != 0 && may->bytes > 0 && may->pbufs > 0; may->pbufs--) {
+        struct weir_pbuf *p = weir_pbuf_at(m, at), *b = before != 0 ? weir_pbuf_at(m, before) : NULL;
         uint32_t bytes = p->bytes, had = weir_zpool_bytes(m->z, head_of(m, p));
-        if (small(m, p) && before != NULL && join(m, before, p)) {
-            done.copied += bytes;
+        if (small(m, p) && b != NULL && join(m, b, p)) {
+            copied(m, may, bytes);
             done.freed_bytes += had;
             done.joined++;
-            at = before->next = weir_pbuf_drop(m, at, owner);
+            if (at == last) done.last = before;
+            at = b->next = weir_pbuf_drop(m, at, owner);
             continue;
         }
-        if (small(m, p) && move(m, p, owner)) {
-            done.copied += bytes;
+        if (small(m, p) && move(m, p, owner, &may->refused)) {
+            copied(m, may, bytes);
             done.freed_bytes += had - weir_zpool_bytes(m->z, head_of(m, p));
         }
-        before = p;
-        done.last = at;
+        before = at;
         at = p->next;
     }
-    while (at != 0) {
-        done.last = at;
-        at = weir_pbuf_at(m, at)->next;
-    }
-    m->stats->slices_copied += done.copied;
     return done;
 }

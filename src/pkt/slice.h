@@ -9,17 +9,24 @@
 
 #include "pkt/pbuf.h"
 
+/* What may still be done, over one queue or several. The descriptors are looked at at most once each: nothing
+ * is tried again that was refused. */
+struct weir_slicing {
+    uint32_t bytes;   /* to copy, about */
+    uint32_t pbufs;   /* descriptors to look at */
+    uint32_t refused; /* takes that were: none is tried any more after the first; slices still join */
+};
+
 struct weir_sliced {
-    uint32_t copied;      /* bytes */
     uint32_t joined;      /* descriptors that went */
     uint32_t freed_bytes; /* usable bytes of segments, each descriptor counted, that are pinned no more */
     uint32_t last;        /* the queue's last descriptor now */
 };
 
 /* Walks a queue of descriptors of this owner, contiguous in sequence numbers, and moves small slices until
- * about max_bytes were copied. Descriptors after the first may go. Cost: the queue's descriptors, and the
- * bytes copied. */
-struct weir_sliced weir_slice_queue(struct weir_pktmem *, uint32_t first, enum weir_owner,
-                                    uint32_t max_bytes);
+ * the budget is used up. Descriptors after the first may go. Cost: the descriptors looked at, and the bytes
+ * copied. */
+struct weir_sliced weir_slice_queue(struct weir_pktmem *, uint32_t first, uint32_t last, enum weir_owner,
+                                    struct weir_slicing *);
 
 #endif

@@ -69,12 +69,16 @@ static uint32_t pins(const struct bench *b)
     return sum;
 }
 
+struct ran {
+    uint32_t copied, joined, freed_bytes;
+};
+
 /* Runs it, and checks that the queue says what it said before. */
-static struct weir_sliced run(struct bench *b, uint32_t max_bytes)
+static struct ran run_within(struct bench *b, struct weir_slicing *may)
 {
     uint32_t before = pins(b), seq = 0, n = 0, last = 0;
     uint64_t copied = b->f.stats.slices_copied;
-    struct weir_sliced done = weir_slice_queue(&b->m, b->first, WEIR_OWNER_RECVQ, max_bytes);
+    struct weir_sliced done = weir_slice_queue(&b->m, b->first, b->last, WEIR_OWNER_RECVQ, may);
     for (uint32_t at = b->first; at; at = weir_pbuf_at(&b->m, at)->next) {
         const struct weir_pbuf *p = weir_pbuf_at(&b->m, at);
         assert_int_equal(p->seq, seq);
@@ -87,11 +91,16 @@ static struct weir_sliced run(struct bench *b, uint32_t max_bytes)
     assert_int_equal(done.last, last);
     assert_int_equal(b->n - n, done.joined);
     assert_int_equal(before - pins(b), done.freed_bytes);
-    assert_int_equal(b->f.stats.slices_copied - copied, done.copied);
     assert_int_equal(b->m.pbufs.used, n);
     b->n = n;
     b->last = last;
-    return done;
+    return (struct ran){(uint32_t)(b->f.stats.slices_copied - copied), done.joined, done.freed_bytes};
+}
+
+static struct ran run(struct bench *b, uint32_t max_bytes)
+{
+    struct weir_slicing may = {.bytes = max_bytes, .pbufs = PBUFS};
+    return run_within(b, &may);
 }
 
 static void an_empty_queue(void **state)
@@ -105,7 +114,7 @@ static void small_ones_share_a_smaller_segment(void **state)
     struct bench *b = *state;
     for (int i = 0; i < 10; i++)
         put(b, 4096, 100, 50);
-    struct weir_sliced done = run(b, 100000);
+    struct ran done = run(b, 100000);
     assert_int_equal(done.copied, 500);
     assert_int_equal(done.joined, 9);
     assert_int_equal(pins(b), 1024);
@@ -127,7 +136,7 @@ static void behind_the_one_before_it(void **state)
     put(b, 1024, 0, 900);
     put(b, 4096, 0, 100);
     put(b, 4096, 0, 100); /* no more room there */
-    struct weir_sliced done = run(b, 100000);
+    struct ran done = run(b, 100000);
     assert_int_equal(done.joined, 1);
     assert_int_equal(done.copied, 200);
     assert_int_equal(pins(b), 1024 + 256);
@@ -138,7 +147,7 @@ static void bytes_move_to_the_front_for_it(void **state)
     struct bench *b = *state;
     put(b, 1024, 424, 600);
     put(b, 4096, 0, 300);
-    struct weir_sliced done = run(b, 100000);
+    struct ran done = run(b, 100000);
     assert_int_equal(done.joined, 1);
     assert_int_equal(pins(b), 1024);
 }
@@ -172,6 +181,45 @@ static void no_smaller_segment(void **state)
     assert_int_equal(b->f.z.live, live);
     while (n > 0)
         (void)weir_zpool_app_unref(&b->f.z, held[--n], 1);
+}
+
+/* A take that was refused is not tried for each of the slices behind, whose run would be looked at each time;
+ * those that need none go on. The next budget tries again. */
+static void a_refused_take_is_not_repeated(void **state)
+{
+    struct bench *b = *state;
+    struct weir_zhead *held[64];
+    unsigned n = 0;
+    for (int i = 0; i < 10; i++) {
+        put(b, 4096, 0, 4090); /* none can join it */
+        put(b, 4096, 0, 50);
+    }
+    put(b, 4096, 0, 50); /* joins the one before it */
+    for (unsigned c = 0; c < 2; c++)
+        while (b->f.z.cls[c].free > 0)
+            held[n++] = weir_zpool_take(&b->f.z, b->f.z.cls[c].bytes, WEIR_TAKE_APP);
+    struct weir_slicing may = {.bytes = 100000, .pbufs = 1000};
+    struct ran done = run_within(b, &may);
+    assert_int_equal(may.refused, 1);
+    assert_int_equal(1000 - may.pbufs, 21); /* each once */
+    assert_int_equal(done.copied, 50);
+    assert_int_equal(done.joined, 1);
+    (void)weir_zpool_app_unref(&b->f.z, held[--n], 1);
+    assert_int_equal(run_within(b, &may).copied, 0);
+    assert_in_range(run(b, 100000).copied, 50, 100); /* into the one that came back */
+    while (n > 0)
+        (void)weir_zpool_app_unref(&b->f.z, held[--n], 1);
+}
+
+static void at_most_so_many_descriptors(void **state)
+{
+    struct bench *b = *state;
+    for (int i = 0; i < 20; i++)
+        put(b, 4096, 0, i % 5 ? 4090 : 50);
+    struct weir_slicing may = {.bytes = 100000, .pbufs = 6};
+    assert_int_equal(run_within(b, &may).copied, 100);
+    assert_int_equal(may.pbufs, 0);
+    assert_int_equal(run(b, 100000).copied, 100);
 }
 
 static void at_most_so_many_bytes(void **state)
@@ -220,6 +268,8 @@ int main(void)
         BENCH_TEST(bytes_move_to_the_front_for_it),
         BENCH_TEST(what_others_hold_stays),
         BENCH_TEST(no_smaller_segment),
+        BENCH_TEST(a_refused_take_is_not_repeated),
+        BENCH_TEST(at_most_so_many_descriptors),
         BENCH_TEST(at_most_so_many_bytes),
         BENCH_TEST(any_queue),
     };

@@ -162,6 +162,41 @@ static void no_more_is_lent_than_app_hold(void **state)
     finish(&a[0], &b[0]);
 }
 
+/* A read that the limit has cut short does not lose the rest: READ comes when something is back. */
+static void a_read_cut_by_app_hold_is_told(void **state)
+{
+    (void)state;
+    struct simnet_conf c = simnet_defaults();
+    struct simend a[2], b[2];
+    c.check = true;
+    c.stack[1].rcvbuf_bytes = c.stack[1].app_hold_bytes = 8192;
+    net = simnet_open(&c);
+    for (unsigned i = 0; i < 2; i++) {
+        simnet_join(net, 0, NULL, &a[i], &b[i]);
+        write_all(&a[i], i ? 8192 : 4000);
+    }
+    simnet_run(net, 100000);
+    assert_int_equal(borrow(&b[0]), 4000);
+    struct weir_iov part[LOANS];
+    int n = weir_read(b[1].w, b[1].id, part, LOANS);
+    assert_in_range(n, 1, LOANS - 1);
+    uint32_t left = simend_info(&b[1]).readable_bytes;
+    assert_true(left > 0);
+    b[1].ready = 0;
+    simnet_run(net, 100000);
+    assert_false(b[1].ready & WEIR_EV_READ);
+    give_back(b[0].w, weir_zfree);
+    simnet_run(net, 1000);
+    assert_true(b[1].ready & WEIR_EV_READ);
+    assert_int_equal(borrow(&b[1]), left);
+    give_back(b[1].w, weir_zfree);
+    while (n > 0)
+        assert_int_equal(weir_zfree(b[1].w, part[--n].base), 0);
+    simnet_run(net, 1000);
+    drop(&a[1], &b[1]);
+    finish(&a[0], &b[0]);
+}
+
 /* The next event that is not about the ladder. */
 static int poll_one(struct weir *w, struct weir_event *ev)
 {
@@ -456,6 +491,7 @@ int main(void)
         cmocka_unit_test(giving_opens_the_window),
         cmocka_unit_test(any_order_of_freeing),
         cmocka_unit_test(no_more_is_lent_than_app_hold),
+        cmocka_unit_test(a_read_cut_by_app_hold_is_told),
         cmocka_unit_test(memory_is_told_once_an_asking),
         cmocka_unit_test(loans_outlive_their_connection),
         cmocka_unit_test(lent_pieces_are_written_on_as_they_are),

@@ -295,6 +295,116 @@ static void events_tell_the_way(void **state)
     finish(LINKS);
 }
 
+/* ---- rounds ---- */
+
+/* Side 1 alone goes on: its peer is not heard. Until a time, or until it would sleep without end; how often it
+ * was awake. */
+static unsigned alone_until(uint64_t until)
+{
+    unsigned polls = 0;
+    int64_t next;
+    while (weir_next(net->w[1], &next) >= 0 && next <= (int64_t)until) {
+        struct weir_event ev[SIMNET_EVENTS];
+        if (next > (int64_t)net->sim.now_us) net->sim.now_us = (uint64_t)next;
+        (void)weir_poll(net->w[1], ev, SIMNET_EVENTS, 0);
+        if (++polls > 10000) fail_msg("it does not sleep");
+    }
+    net->sim.now_us = until;
+    return polls;
+}
+
+/* Down to COPY, and as far away from the rungs beside it as the next small takes reach. */
+static void to_copy(unsigned links)
+{
+    take_all(1900);
+    take_all(4000);
+    for (unsigned round = 0; round < 40 && rung() < WEIR_RUNG_COPY; round++)
+        for (unsigned i = 1; i < links && rung() < WEIR_RUNG_COPY; i++) {
+            write_some(i, 1448);
+            steps(50000);
+        }
+    assert_int_equal(rung(), WEIR_RUNG_COPY);
+}
+
+/* A slice whose segment the application still has stays; once it has let go nobody need come by for it to be
+ * moved: the instance wakes, once, and sleeps on until its retransmission is due. */
+static void a_sleeper_wakes_for_slices_that_came_free(void **state)
+{
+    (void)state;
+    open_net(0);
+    join_all(LINKS);
+    uint8_t *large = weir_zalloc(net->w[1], 4000);
+    assert_non_null(large);
+    simflow_fill(&b[0].out, 0, large, 100);
+    to_copy(LINKS);
+    steps(5 * (uint64_t)SECOND_US);
+    assert_int_equal(weir_write(b[0].w, b[0].id, large, 100), 100);
+    uint64_t from = net->sim.now_us, copied = simnet_stats(net, 1).slices_copied;
+    (void)alone_until(from + 20000);
+    assert_int_equal(simnet_stats(net, 1).slices_copied, copied);
+    assert_int_equal(weir_zfree(net->w[1], large), 0);
+    (void)alone_until(from + 150000);
+    assert_int_equal(simnet_stats(net, 1).slices_copied, copied + 100);
+    assert_int_equal(simnet_stats(net, 1).retransmits, 0);
+    assert_int_equal(alone_until(from + 190000), 0);
+    a[0].in.total = 100;
+    a[0].ready |= WEIR_EV_READ;
+    steps(SECOND_US);
+    simend_pump(&a[0]);
+    assert_int_equal(a[0].in.done, 100);
+    finish(LINKS);
+}
+
+/* Short of memory for an hour in which nothing happens: nothing to wake for but the neighbour, which ages. */
+static void nothing_to_move_is_no_reason_to_wake(void **state)
+{
+    (void)state;
+    open_net(0);
+    join_all(LINKS);
+    to_copy(LINKS);
+    steps(5 * (uint64_t)SECOND_US);
+    assert_int_equal(rung(), WEIR_RUNG_COPY);
+    (void)alone_until(net->sim.now_us + SECOND_US);
+    assert_in_range(alone_until(net->sim.now_us + 60 * MINUTE), 0, 2);
+    finish(LINKS);
+}
+
+/* So many cells that a round takes longer than the rest between two: it ends all the same, and the rest is as
+ * long as it was. */
+static void a_long_round_ends_and_rests(void **state)
+{
+    (void)state;
+    enum { CELLS = 16384, PASSES = CELLS / 64 };
+    struct simnet_conf c = simnet_defaults();
+    c.stack[1].conns = CELLS;
+    c.stack[1].pbufs = c.stack[1].txrecs = 2 * CELLS;
+    net = simnet_open(&c);
+    struct weir_tcp *t = &net->w[1]->tcp;
+    memset(t->conn, 0, CELLS * sizeof *t->conn);
+    t->fresh_conn = CELLS;
+    t->mem.press.rung = WEIR_RUNG_COPY;
+    uint32_t from = t->now_ms, when;
+    for (unsigned i = 0; i < PASSES; i++, t->now_ms++) {
+        t->ladder.let_go++;
+        assert_int_equal(weir_tcp_ladder_pass(t), i < PASSES - 1);
+    }
+    assert_true(weir_tcp_ladder_next(t, &when));
+    assert_int_equal(when - from, 2 * (PASSES - 1));
+    for (; t->now_ms != when; t->now_ms++)
+        assert_false(weir_tcp_ladder_pass(t));
+    for (unsigned i = 0; i < PASSES; i++)
+        assert_int_equal(weir_tcp_ladder_pass(t), i < PASSES - 1);
+    assert_false(weir_tcp_ladder_next(t, &when)); /* nothing has happened since that round began */
+    t->ladder.let_go++;
+    assert_true(weir_tcp_ladder_next(t, &when));
+    assert_int_equal(when - t->now_ms, 64);
+    t->mem.press.rung = WEIR_RUNG_NONE;
+    while (weir_tcp_ladder_pass(t)) {
+    }
+    t->fresh_conn = 0;
+    simnet_close(net, NULL);
+}
+
 /* ---- the last resort ---- */
 
 static unsigned reset_among(unsigned k, unsigned *which)
@@ -322,6 +432,28 @@ static void nobody_is_reset_unless_asked(void **state)
     finish(LINKS);
 }
 
+static unsigned await_reset(void)
+{
+    uint64_t from = net->sim.now_us;
+    unsigned which = 99;
+    while (reset_among(LINKS, &which) == 0) {
+        assert_in_range(net->sim.now_us - from, 0, 2 * RESET_S * (uint64_t)SECOND_US);
+        steps(100000);
+    }
+    assert_in_range(net->sim.now_us - from, (RESET_S - 2) * (uint64_t)SECOND_US,
+                    (RESET_S + 1) * (uint64_t)SECOND_US);
+    return which;
+}
+
+static void remove_link(unsigned i)
+{
+    (void)weir_close(b[i].w, b[i].id, WEIR_CLOSE_ABORT);
+    (void)weir_close(a[i].w, a[i].id, WEIR_CLOSE_ABORT);
+    simend_leave(&a[i]);
+    simend_leave(&b[i]);
+    b[i].id = 0;
+}
+
 static void the_stuck_one_that_pins_most_is_reset(void **state)
 {
     (void)state;
@@ -334,23 +466,39 @@ static void the_stuck_one_that_pins_most_is_reset(void **state)
     for (unsigned i = 0; i < LINKS; i++)
         most = simend_info(&b[i]).readable_bytes > most ? simend_info(&b[i]).readable_bytes : most;
     assert_int_equal(simend_info(&b[3]).readable_bytes, most);
-    uint64_t from = net->sim.now_us;
-    unsigned which = 99;
-    while (reset_among(LINKS, &which) == 0) {
-        assert_in_range(net->sim.now_us - from, 0, 2 * RESET_S * (uint64_t)SECOND_US);
-        steps(100000);
-    }
-    assert_in_range(net->sim.now_us - from, (RESET_S - 2) * (uint64_t)SECOND_US,
-                    (RESET_S + 1) * (uint64_t)SECOND_US);
-    assert_int_equal(which, 3);
+    assert_int_equal(await_reset(), 3);
     assert_int_equal(simnet_stats(net, 1).ladder_resets, 1);
     assert_true(b[3].seen & WEIR_EV_ERROR);
-    (void)weir_close(b[3].w, b[3].id, WEIR_CLOSE_ABORT);
-    (void)weir_close(a[3].w, a[3].id, WEIR_CLOSE_ABORT);
-    simend_leave(&a[3]);
-    simend_leave(&b[3]);
-    b[3].id = 0;
+    remove_link(3);
     finish(LINKS);
+}
+
+/* What counts is memory, on the send side as well: not the 4,900 bytes that lie in a segment that others use, too, but
+ * the 4,400 that have four to themselves. */
+static void what_counts_is_memory(void **state)
+{
+    static const struct weir_opts deaf = {.nodelay = 1, .rcvbuf_bytes = 2048};
+    (void)state;
+    open_net(RESET_S * 1000);
+    join_all(LINKS - 2);
+    uint8_t bytes[4900] = {0}, *z;
+    for (unsigned i = LINKS - 2; i < LINKS; i++) {
+        simnet_join(net, 0, &deaf, &a[i], &b[i]);
+        assert_int_equal(weir_write(b[i].w, b[i].id, bytes, 2048), 2048);
+        steps(SECOND_US);
+        assert_int_equal(simend_info(&b[i]).snd_wnd, 0);
+    }
+    for (unsigned k = 0; k < 4; k++) {
+        assert_non_null(z = weir_zalloc(net->w[1], 1900));
+        assert_int_equal(weir_write(b[LINKS - 2].w, b[LINKS - 2].id, z, 1100), 1100);
+        assert_int_equal(weir_zfree(net->w[1], z), 0);
+    }
+    assert_int_equal(weir_write(b[LINKS - 1].w, b[LINKS - 1].id, bytes, 4900), 4900);
+    to_the_bottom(LINKS - 2);
+    assert_int_equal(await_reset(), LINKS - 2);
+    remove_link(LINKS - 2);
+    remove_link(LINKS - 1);
+    finish(LINKS - 2);
 }
 
 /* While something moves on a connection it is not the one, whatever it pins; and while memory comes back by
@@ -373,11 +521,7 @@ static void who_moves_is_spared(void **state)
     }
     assert_int_not_equal(which, 99);
     assert_int_not_equal(which, 3);
-    (void)weir_close(b[which].w, b[which].id, WEIR_CLOSE_ABORT);
-    (void)weir_close(a[which].w, a[which].id, WEIR_CLOSE_ABORT);
-    simend_leave(&a[which]);
-    simend_leave(&b[which]);
-    b[which].id = 0;
+    remove_link(which);
     finish(LINKS);
 }
 
@@ -389,8 +533,12 @@ int main(void)
         cmocka_unit_test(slices_of_the_closed_leave_as_well),
         cmocka_unit_test(new_connections_are_refused_until_memory_is_back),
         cmocka_unit_test(events_tell_the_way),
+        cmocka_unit_test(a_sleeper_wakes_for_slices_that_came_free),
+        cmocka_unit_test(nothing_to_move_is_no_reason_to_wake),
+        cmocka_unit_test(a_long_round_ends_and_rests),
         cmocka_unit_test(nobody_is_reset_unless_asked),
         cmocka_unit_test(the_stuck_one_that_pins_most_is_reset),
+        cmocka_unit_test(what_counts_is_memory),
         cmocka_unit_test(who_moves_is_spared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

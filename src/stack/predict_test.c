@@ -28,7 +28,7 @@
 #define OUR_IP     0x0a000001u
 #define PEER_IP    0x0a000002u
 #define FRAMES_MAX 512u
-#define HEADERS    (WEIR_ETH_BYTES + 20u)
+#define HEADERS    (WEIR_ETH_BYTES + 20u) /* as the peer builds them; a raw device gets no Ethernet header */
 
 static const uint8_t our_mac[6] = {2, 0, 0, 0, 0, 1}, peer_mac[6] = {2, 0, 0, 0, 0, 2};
 
@@ -54,7 +54,7 @@ static struct world {
     weir_id conn, listener;
     uint8_t *lent[64];
     unsigned n_lent;
-    bool ts;
+    bool ts, raw;
     uint32_t offloads;
     uint32_t seq, ack; /* the peer's: what it sends next and what it has received */
     uint32_t una;      /* what it has acknowledged */
@@ -118,7 +118,12 @@ static void peer_reads(const uint8_t *p, uint32_t n)
 {
     struct weir_tcphdr h;
     enum weir_drop why;
-    if (n < HEADERS + WEIR_TCP_BYTES || weir_be16(p + 12) != WEIR_ETHERTYPE_IP4 || p[23] != WEIR_PROTO_TCP)
+    if (x.raw) {
+        p -= WEIR_ETH_BYTES;
+        n += WEIR_ETH_BYTES;
+    }
+    if (n < HEADERS + WEIR_TCP_BYTES || (!x.raw && weir_be16(p + 12) != WEIR_ETHERTYPE_IP4) ||
+        p[23] != WEIR_PROTO_TCP)
         return;
     uint32_t l4 = weir_be16(p + 16) - 20u;
     assert_true(weir_tcphdr_parse(&h, p + HEADERS, l4, l4, &why));
@@ -155,8 +160,63 @@ struct segment {
     uint8_t opts; /* 0: none, 1: timestamps as usual, 2: behind other NOPs, 3: SYN's */
     uint32_t bytes;
     uint16_t frame_flags, cut, spoil; /* spoil > 0: this byte is turned */
-    uint8_t reserved;
+    uint8_t reserved, below;          /* enum below */
 };
+
+/* What is not as usual below TCP. */
+enum below {
+    USUAL,
+    TO_GROUP,
+    TO_OTHER,
+    FROM_GROUP,
+    FROM_US,
+    OTHER_TYPE,
+    LONGER_HEADER,
+    TOS,
+    MORE_FRAGMENTS,
+    LATER_FRAGMENT,
+    RESERVED_BIT,
+    LAST_HOP,
+    OTHER_PROTO,
+    PADDED,
+    CUT_SHORT,
+    TOO_LONG,
+    FROM_OURSELVES,
+    FROM_NOBODY,
+    TO_SOMEBODY,
+    BELOWS
+};
+
+/* Changes a frame of n bytes; its length then. */
+static uint32_t put_below(uint8_t *p, uint32_t n, enum below how)
+{
+    uint8_t *ip = p + WEIR_ETH_BYTES;
+    static const uint8_t byte[BELOWS][2] = {[TO_OTHER] = {5, 9},
+                                            [FROM_GROUP] = {6, 3},
+                                            [OTHER_TYPE] = {13, 6},
+                                            [LONGER_HEADER] = {14, 0x46},
+                                            [TOS] = {15, 0xb8},
+                                            [MORE_FRAGMENTS] = {20, 0x20},
+                                            [LATER_FRAGMENT] = {21, 9},
+                                            [RESERVED_BIT] = {20, 0xc0},
+                                            [LAST_HOP] = {22, 1},
+                                            [OTHER_PROTO] = {23, WEIR_PROTO_UDP},
+                                            [FROM_OURSELVES] = {29, OUR_IP & 255},
+                                            [FROM_NOBODY] = {26, 127},
+                                            [TO_SOMEBODY] = {33, 77}};
+    if (byte[how][0]) p[byte[how][0]] = byte[how][1];
+    if (how == TO_GROUP) memset(p, 0xff, 6);
+    if (how == FROM_US) memcpy(p + 6, our_mac, 6);
+    if (how == PADDED) n += 1 + rnd(20);
+    uint32_t total = weir_be16(ip + 2), less = 1 + rnd(total);
+    if (how == CUT_SHORT) weir_put_be16(ip + 2, (uint16_t)(total - less));
+    if (how == TOO_LONG) weir_put_be16(ip + 2, (uint16_t)(total + 1 + rnd(20)));
+    weir_put_be16(ip + 10, 0);
+    uint32_t summed =
+        rnd(2) ? 20 : (uint32_t)(ip[0] & 15) * 4; /* which is another number with a longer header */
+    weir_put_be16(ip + 10, weir_csum_done(weir_csum_add(0, ip, summed, 0)));
+    return n;
+}
 
 static uint32_t put_options(uint8_t *p, const struct segment *s)
 {
@@ -199,6 +259,7 @@ static uint32_t put_frame(uint8_t *p, const struct segment *s)
     uint64_t sum = weir_csum_add(weir_csum_pseudo4(PEER_IP, OUR_IP, WEIR_PROTO_TCP, l4), tcp, l4, 0);
     weir_put_be16(tcp + 16, weir_csum_done(sum));
     uint32_t n = HEADERS + l4;
+    if (s->below) n = put_below(p, n, (enum below)s->below);
     if (s->spoil) p[s->spoil % n] ^= 1;
     return n;
 }
@@ -206,16 +267,16 @@ static uint32_t put_frame(uint8_t *p, const struct segment *s)
 static void inject(const struct segment *s)
 {
     static uint8_t bytes[FUZZDEV_FRAME_BYTES];
-    uint32_t n = put_frame(bytes, s);
+    uint32_t off = x.raw ? WEIR_ETH_BYTES : 0, n = put_frame(bytes, s) - off;
     for (int i = 0; i < 2; i++) {
         struct fuzzdev_frame *f = fuzzdev_next(&x.twin[i].dev);
         if (!f) return;
-        memcpy(f->bytes, bytes, n);
+        memcpy(f->bytes, bytes + off, n);
         f->n = n;
         f->flags = s->frame_flags;
-        f->cut[0] = s->cut;
+        f->cut[0] = (uint16_t)(s->cut > off ? s->cut - off : 0);
         if (s->frame_flags & WEIR_FRAME_CSUM_NEEDED) {
-            f->csum_start = HEADERS;
+            f->csum_start = (uint16_t)(HEADERS - off);
             f->csum_field = WEIR_TCP_CSUM_AT;
         }
         fuzzdev_queue(&x.twin[i].dev);
@@ -243,7 +304,7 @@ static struct segment expected(void)
 static void change(struct segment *s)
 {
     static const uint8_t flags[] = {WEIR_TCP_URG, WEIR_TCP_ECE, WEIR_TCP_CWR, WEIR_TCP_SYN};
-    switch (rnd(16)) {
+    switch (rnd(20)) {
     case 0:
         s->seq += rnd(3000);
         break;
@@ -275,7 +336,7 @@ static void change(struct segment *s)
         s->tsval -= rnd(1000);
         break;
     case 10:
-        s->spoil = (uint16_t)(WEIR_ETH_BYTES + rnd(40 + s->bytes));
+        s->spoil = (uint16_t)(1 + rnd(HEADERS + 20 + s->bytes));
         break;
     case 11:
         s->cut = (uint16_t)(HEADERS + 20 + rnd(60 + s->bytes));
@@ -288,6 +349,12 @@ static void change(struct segment *s)
         break;
     case 14:
         s->tsecr -= rnd(3) ? rnd(500) : s->tsecr;
+        break;
+    case 15:
+    case 16:
+    case 17:
+    case 18:
+        s->below = (uint8_t)(1 + rnd(BELOWS - 1));
         break;
     default:
         s->frame_flags = WEIR_FRAME_CSUM_NEEDED & (x.offloads & WEIR_OFF_RX_CSUM ? 0xffff : 0);
@@ -460,13 +527,14 @@ static void session(uint64_t seed)
     memset(&x, 0, sizeof x);
     x.offloads = offloads[seed % 3];
     x.ts = seed % 2;
+    x.raw = seed % 11 == 0;
     struct weir_netdev_caps caps = {.max_pieces = 8,
                                     .mtu = 1500,
                                     .max_piece_bytes = seed % 5 == 0 ? 600 : 0,
                                     .boundary = seed % 7 == 0 ? 1024 : 0,
                                     .max_frame = x.offloads & WEIR_OFF_TX_TSO4 ? 9000 : 1514,
                                     .base_align = seed % 4 == 0 ? 64 : 1,
-                                    .link = WEIR_LINK_ETHER,
+                                    .link = x.raw ? WEIR_LINK_RAW_IP : WEIR_LINK_ETHER,
                                     .async = seed % 3 == 1,
                                     .offloads = (uint16_t)x.offloads};
     memcpy(caps.mac, our_mac, 6);
@@ -476,7 +544,7 @@ static void session(uint64_t seed)
     x.sim.now_us = 5000000;
     x.wnd = 8000;
     x.seq = (uint32_t)weir_sim_random(&x.sim);
-    introduce();
+    if (!x.raw) introduce();
     connect_peer();
     for (unsigned i = 0; i < STEPS; i++)
         act();

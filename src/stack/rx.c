@@ -1,5 +1,6 @@
 /* rx.c: the receive pipeline. The stack takes a burst and walks each frame through the stages itself; a stage
- * answers PASS, DONE or DROP and never calls the layer above.
+ * answers PASS, DONE or DROP and never calls the layer above. Before the first stage the frame is offered to
+ * tcp_fast.c, which takes what a connection expects next.
  *
  * Replacement. A device's posted buffers are zbufs with one reference (POSTED). A stage that keeps bytes adds
  * its own reference, and only if a zbuf could be taken to replace the posted one (weir_zpool_can). So after
@@ -31,14 +32,13 @@ static void udp_input(struct weir *w, const struct weir_rxpkt *pkt)
     }
 }
 
-static void ip_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f, struct weir_zhead *h,
-                     uint32_t at, bool group)
+static void ip_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f, uint32_t at,
+                     bool group)
 {
     struct weir_rxpkt pkt; /* the rest is weir_ip4_input's */
     struct weir_icmp_note note;
     pkt.frame = f;
     pkt.ifc = ifc;
-    pkt.head = h;
     if (weir_ip4_input(&w->ip, &pkt, at) != WEIR_V_PASS) return;
     if (group) { /* a link broadcast with our own IP address: RFC 1122 3.2.2.6 and 4.2.3.10 */
         drop(w, WEIR_DROP_IP_NOT_MINE);
@@ -46,7 +46,7 @@ static void ip_input(struct weir *w, struct weir_ifc *ifc, const struct weir_fra
     }
     switch (pkt.ip.proto) {
     case WEIR_PROTO_TCP:
-        (void)weir_tcp_input(&w->tcp, &pkt);
+        (void)weir_tcp_full_input(&w->tcp, &pkt);
         break;
     case WEIR_PROTO_UDP:
         udp_input(w, &pkt);
@@ -60,8 +60,7 @@ static void ip_input(struct weir *w, struct weir_ifc *ifc, const struct weir_fra
     }
 }
 
-static void ether_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f,
-                        struct weir_zhead *h)
+static void ether_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f)
 {
     const uint8_t *p = f->pieces[0].addr, *src = p + 6;
     uint32_t here = f->pieces[0].bytes;
@@ -76,25 +75,21 @@ static void ether_input(struct weir *w, struct weir_ifc *ifc, const struct weir_
     else if (weir_mac_is_group(src) || weir_mac_equal(src, ifc->mac))
         drop(w, WEIR_DROP_ETH_SRC);
     else if (type == WEIR_ETHERTYPE_IP4)
-        ip_input(w, ifc, f, h, WEIR_ETH_BYTES, group);
+        ip_input(w, ifc, f, WEIR_ETH_BYTES, group);
     else if (type == WEIR_ETHERTYPE_ARP)
         (void)weir_neigh_input(&ifc->neigh, p + WEIR_ETH_BYTES, here - WEIR_ETH_BYTES, w->ip.now_ms);
     else
         drop(w, WEIR_DROP_ETH_TYPE);
 }
 
-/* h: the head of the first piece's zbuf. */
-static void frame_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f,
-                        struct weir_zhead *h)
+static WEIR_APART void frame_input(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f)
 {
-    w->stats.rx_frames++;
-    w->stats.rx_bytes_wire += f->bytes;
     if (f->n_pieces == 0 || f->n_pieces > WEIR_FRAME_PIECES_MAX)
         drop(w, WEIR_DROP_FRAME_PIECES);
     else if (ifc->ether)
-        ether_input(w, ifc, f, h);
+        ether_input(w, ifc, f);
     else
-        ip_input(w, ifc, f, h, 0, false);
+        ip_input(w, ifc, f, 0, false);
 }
 
 /* Gives a posted zbuf to the device, or back to the pool if the device has no place for it. */
@@ -121,7 +116,7 @@ bool weir_rx_fill(struct weir *w, struct weir_ifc *ifc)
 }
 
 /* Taken from a larger class than the device asks for, while its own has some again. */
-static bool too_large(const struct weir *w, const struct weir_zhead *h)
+static WEIR_APART bool too_large(const struct weir *w, const struct weir_zhead *h)
 {
     const struct weir_zpool_class *c = &w->z.cls[weir_zpool_class_asked(&w->z, h)];
     return c < &w->z.cls[h->cls] && c->free > c->floor[WEIR_TAKE_POST];
@@ -129,35 +124,39 @@ static bool too_large(const struct weir *w, const struct weir_zhead *h)
 
 /* After the stages: was the buffer kept? Then it is replaced by what the device asked for, whatever class it
  * got then. */
-static void settle(struct weir *w, struct weir_ifc *ifc, struct weir_zhead *h)
+static inline void settle(struct weir *w, struct weir_ifc *ifc, struct weir_zhead *h)
 {
-    if (h->stk == 1 && h->app == 0 && !too_large(w, h)) {
-        (void)post(w, ifc, h);
-        return;
-    }
-    uint32_t bytes = h->asked_bytes;
-    (void)weir_zpool_unref(&w->z, h, WEIR_OWNER_POSTED);
-    h = weir_zpool_take(&w->z, bytes, WEIR_TAKE_POST);
+    bool kept = h->stk != 1 || h->app != 0;
+    if (kept || too_large(w, h)) h = weir_zpool_replace(&w->z, h);
     if (h) (void)post(w, ifc, h);
 }
 
-static void burst(struct weir *w, struct weir_ifc *ifc)
+static WEIR_APART void settle_all(struct weir *w, struct weir_ifc *ifc, const struct weir_frame *f)
 {
-    unsigned n = ifc->dev->ops->rx_burst(ifc->dev, w->rx, w->asked);
-    for (unsigned i = 0; i < n; i++) {
-        const struct weir_frame *f = &w->rx[i];
-        struct weir_zhead *h = f->n_pieces > 0 ? weir_zpool_head(&w->z, f->pieces[0].addr) : NULL;
-        frame_input(w, ifc, f, h);
-        if (h) settle(w, ifc, h);
-        for (unsigned k = 1; k < f->n_pieces; k++)
-            settle(w, ifc, weir_zpool_head(&w->z, f->pieces[k].addr));
-    }
-    if (ifc->dev->ops->rx_want(ifc->dev)) (void)weir_rx_fill(w, ifc);
-    if (n == w->conf.rx_burst) w->more = true;
-    if (n > 0) w->got = n;
+    for (unsigned k = 0; k < f->n_pieces; k++)
+        settle(w, ifc, weir_zpool_head(&w->z, f->pieces[k].addr));
 }
 
-void weir_rx_all(struct weir *w)
+static WEIR_APART void burst(struct weir *w, struct weir_ifc *ifc)
+{
+    struct weir_netdev *dev = ifc->dev;
+    unsigned n = dev->ops->rx_burst(dev, w->rx, w->asked);
+    w->stats.rx_frames += n;
+    if (n > 0) w->got = n;
+    if (n == w->conf.rx_burst) w->more = true;
+    for (const struct weir_frame *f = w->rx, *end = f + n; f < end; f++) {
+        struct weir_zhead *h = f->n_pieces == 1 ? weir_zpool_head(&w->z, f->pieces[0].addr) : NULL;
+        w->stats.rx_bytes_wire += f->bytes;
+        if (!h || !weir_tcp_fast_frame(&w->tcp, ifc, f, h)) frame_input(w, ifc, f);
+        if (h)
+            settle(w, ifc, h);
+        else
+            settle_all(w, ifc, f);
+    }
+    if (dev->ops->rx_want(dev)) (void)weir_rx_fill(w, ifc);
+}
+
+static WEIR_APART void reap_and_burst(struct weir *w)
 {
     for (uint32_t i = 0; i < w->ip.n_ifc; i++) {
         struct weir_ifc *ifc = &w->ip.ifc[i];
@@ -166,4 +165,12 @@ void weir_rx_all(struct weir *w)
             }
         burst(w, ifc);
     }
+}
+
+void weir_rx_all(struct weir *w)
+{
+    if (w->ip.n_ifc == 1 && w->ip.ifc[0].txq.sync)
+        burst(w, &w->ip.ifc[0]);
+    else
+        reap_and_burst(w);
 }

@@ -31,7 +31,7 @@ struct weir {
     const struct weir_plat *plat;
     struct weir_area area[WEIR_AREAS_MAX];
     uint32_t n_area;
-    uint64_t now_us;
+    uint64_t now_us, ms_us; /* of the last pass; where the millisecond began in which it was */
     struct weir_zpool z;
     struct weir_ip ip;
     struct weir_tcp tcp;
@@ -43,12 +43,16 @@ struct weir {
     uint32_t zwait; /* mask of classes that the application waits for */
     bool more;      /* a device had more to give than one burst */
     bool wakes;     /* every device is synchronous and ends the sleep when it has something to give */
+    bool never;     /* next_us is but the day that it is at most */
+    bool scheduled; /* a device knows when it has work (next_us) */
     bool waited;    /* since wait_us, in the last poll */
     bool little;    /* less than SPARSE_BYTES had moved since the wait before it */
+    bool sparse;    /* after that wait: the next poll sends before it receives */
     uint64_t wait_us;
-    uint64_t moved; /* bytes on the wire, both ways, until then */
-    uint32_t got;   /* frames of the last pass that found any, at most conf.rx_burst */
-    uint32_t asked; /* frames that this pass asks a device for */
+    uint64_t moved;   /* bytes on the wire, both ways, until then */
+    uint64_t next_us; /* with tcp.next_known: when timers or neighbours are due, at most a day ahead */
+    uint32_t got;     /* frames of the last pass that found any, at most conf.rx_burst */
+    uint32_t asked;   /* frames that this pass asks a device for */
     _Atomic uint32_t
         sleeping;           /* set before the last look at the list of given zbufs, cleared after the sleep */
     _Atomic uint32_t woken; /* weir_wake was called */

@@ -147,7 +147,9 @@ static void send_queues_hold_all(enum simnet_write how, const char *what)
         queued[i % 2] += simend_info(&end[i]).queued_bytes;
         unread += simend_info(&end[i]).readable_bytes;
     }
-    assert_true(queued[0] >= 20 * KIB && queued[1] >= 20 * KIB && unread > 0);
+    /* Copies have 24 KiB for everything, and a queue stops at its share (fair.h) before it is all packed. */
+    uint32_t least = how == WRITE_COPY ? 16 * KIB : 20 * KIB;
+    assert_true(queued[0] >= least && queued[1] >= least && unread > 0);
     recovers(what, n, end, 12, 1);
     close_all(n, end, 12);
 }

@@ -11,15 +11,16 @@ static unsigned receive_class(const struct weir_zpool *z)
     return c < z->classes ? c : z->classes - 1;
 }
 
-/* Floors, as shares of a class's count: what uses memory must leave some to what frees it. Header blocks are
- * the smallest class: all but control leave a quarter of it alone. However few there are of the class that
- * frames are received into, each kind leaves at least one to the kind before it: were the last one copied
+/* Floors, as shares of what devices leave of a class: what uses memory must leave some to what frees it. Header
+ * blocks are the smallest class: all but control leave a quarter of it alone. However few there are of the class
+ * that frames are received into, each kind leaves at least one to the kind before it: were the last one copied
  * into, the acknowledgements that give it back could come only with data that nothing could take in, and two
  * instances might wait so for each other for ever. */
 static void set_floors(struct weir *w)
 {
     for (unsigned c = 0; c < w->z.classes; c++) {
-        uint32_t n = w->z.cls[c].count;
+        uint32_t count = w->z.cls[c].count;
+        uint32_t n = count - weir_min_u32(w->tcp.mem.press.posted[c], count);
         uint32_t control = c == 0 && w->z.classes > 1 ? n / 4 : 0;
         uint32_t step = c == receive_class(&w->z);
         uint32_t floor[WEIR_TAKES] = {0, control, control + n / 32};
@@ -64,12 +65,12 @@ int weir_start(struct weir **out, const struct weir_config *conf, const struct w
     w->n_area = n;
     w->now_us = w->plat->now_us(w->plat->ctx);
     w->z.stats = &w->stats;
-    set_floors(w);
     w->ip.z = &w->z;
     w->ip.stats = &w->stats;
     w->ip.errors_per_s = w->ip.error_tokens = conf->icmp_errors;
     w->ip.now_ms = w->ip.error_ms = w->z.now_ms = (uint32_t)(w->now_us / 1000);
     weir_tcp_init(&w->tcp, &w->conf, &w->ip, &w->stats, keys, w->now_us);
+    set_floors(w);
     w->tcp.area = w->area;
     w->tcp.n_area = n;
     w->neigh_key = keys[WEIR_TCP_KEYS];
@@ -144,7 +145,8 @@ static void detach(struct weir *w, struct weir_ifc *ifc)
     ifc->up = 0;
 }
 
-/* What a device takes to receive into is told to the ladder. */
+/* What a device takes to receive into is told to the ladder, and floors and levels go by what it leaves. The plan
+ * can't know what a device posts: one that leaves too little, or less than strict windows promise, is refused. */
 static bool post_first(struct weir *w, struct weir_ifc *ifc)
 {
     uint32_t before[WEIR_ZCLASSES_MAX];
@@ -152,7 +154,9 @@ static bool post_first(struct weir *w, struct weir_ifc *ifc)
         before[c] = w->z.cls[c].free;
     if (!weir_rx_fill(w, ifc)) return false;
     weir_press_asked(&w->tcp.mem.press, &w->z, before);
-    return weir_strict_ok(&w->tcp.mem.strict, &w->z, 0); /* the plan can't know what a device posts */
+    w->tcp.mem.strict.posts = w->z.posted;
+    set_floors(w);
+    return weir_press_relevel(&w->tcp.mem.press, &w->z) && weir_strict_ok(&w->tcp.mem.strict, &w->z, 0);
 }
 
 int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifaddr *a)
@@ -174,11 +178,16 @@ int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifadd
     ifc->mtu = dev->caps.mtu;
     ifc->ether = dev->caps.link == WEIR_LINK_ETHER;
     choose_mac(w, dev, i, ifc->mac);
+    weir_ip4_note_ifc(ifc);
     weir_txq_init(&ifc->txq, dev, &w->z, &w->stats, w->mem[i].tx_frame, w->mem[i].tx_piece, w->conf.tx_burst);
     if (ifc->ether)
         weir_neigh_init(&ifc->neigh, &ifc->txq, &w->z, &w->stats, &w->neigh_key, w->mem[i].neigh,
                         w->conf.neighbours, w->mem[i].neigh_bucket, w->mem[i].neigh_wait, w->conf.neigh_queue,
                         ifc->mac, ifc->addr, ifc->mask);
+    struct weir_press before = w->tcp.mem.press;
+    uint32_t posts = w->tcp.mem.strict.posts;
+    ifc->neigh.watch = &w->tcp.next_known;
+    w->tcp.next_known = false;
     int handle = dev->ops->wait_handle(dev);
     if (!caps_ok(&dev->caps))
         r = WEIR_ENOTSUP;
@@ -188,12 +197,16 @@ int weir_attach(struct weir *w, struct weir_netdev *dev, const struct weir_ifadd
         r = w->plat->watch(w->plat->ctx, handle, 1);
     if (r < 0) {
         detach(w, ifc);
+        w->tcp.mem.press = before;
+        w->tcp.mem.strict.posts = posts;
+        set_floors(w);
         return r;
     }
     ifc->up = 1;
     w->ip.n_ifc = i + 1;
     bool wakes = !dev->caps.async && (handle >= 0 || dev->ops->next_us);
     w->wakes = wakes && (w->wakes || i == 0);
+    w->scheduled = w->scheduled || dev->ops->next_us;
     return 0;
 }
 

@@ -70,7 +70,12 @@ static void read_once_an_arming(void **state)
     assert_true(weir_ready(b.w, b.id) & WEIR_EV_READ);
     assert_int_equal(take(&b, 65536), 2500);
     put(&a, 10);
-    assert_int_equal(told(&b, WEIR_EV_READ, SECOND_US), 0); /* emptied, but it did not hear EAGAIN */
+    assert_int_equal(told(&b, WEIR_EV_READ, SECOND_US), 1); /* less than there was room for: that was all */
+    put(&a, 10);
+    assert_int_equal(told(&b, WEIR_EV_READ, SECOND_US), 0);
+    assert_int_equal(take(&b, 20), 20);
+    put(&a, 10);
+    assert_int_equal(told(&b, WEIR_EV_READ, SECOND_US), 0); /* emptied, but there may have been more */
     assert_int_equal(take(&b, 65536), 10);
     assert_int_equal(take(&b, 65536), 0);
     assert_int_equal(told(&b, WEIR_EV_READ, SECOND_US), 0);
@@ -82,6 +87,33 @@ static void read_once_an_arming(void **state)
     assert_int_equal(take(&b, 65536), 0); /* twice is as good as once */
     assert_int_equal(weir_shutdown(a.w, a.id), 0);
     assert_int_equal(told(&b, WEIR_EV_READ, SECOND_US), 1); /* the end of the stream */
+    end();
+}
+
+/* One read for each event is enough: what comes behind a short one is told, be it the end. */
+static void a_short_read_arms(void **state)
+{
+    (void)state;
+    struct weir_iov piece[8];
+    begin(NULL);
+    put(&a, 700);
+    assert_int_equal(told(&b, WEIR_EV_READ, SECOND_US), 1);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(weir_read(b.w, b.id, piece, 8), 1);
+        assert_int_equal(weir_zfree(b.w, piece[0].base), 0);
+        assert_int_equal(told(&b, WEIR_EV_READ, SECOND_US), 0);
+        put(&a, 700);
+        assert_int_equal(told(&b, WEIR_EV_READ, SECOND_US), 1);
+    }
+    assert_int_equal(weir_read(b.w, b.id, piece, 1), 1); /* all it had room for */
+    assert_int_equal(weir_zfree(b.w, piece[0].base), 0);
+    put(&a, 700);
+    assert_int_equal(weir_shutdown(a.w, a.id), 0);
+    assert_int_equal(told(&b, WEIR_EV_READ, SECOND_US), 0);
+    assert_int_equal(weir_read(b.w, b.id, piece, 8), 1); /* short, and the end is behind it */
+    assert_int_equal(weir_zfree(b.w, piece[0].base), 0);
+    assert_int_equal(told(&b, WEIR_EV_READ, SECOND_US), 1);
+    assert_int_equal(weir_read(b.w, b.id, piece, 8), 0);
     end();
 }
 
@@ -395,17 +427,12 @@ static void poll_sleeps_by_the_clock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(read_once_an_arming),
-        cmocka_unit_test(write_once_an_arming),
-        cmocka_unit_test(a_cut_write_arms),
-        cmocka_unit_test(write_after_enomem),
-        cmocka_unit_test(sent_when_all_is_acknowledged),
-        cmocka_unit_test(error_of_a_reset),
-        cmocka_unit_test(events_wait_for_accept),
-        cmocka_unit_test(small_batches_lose_nothing),
-        cmocka_unit_test(next_tells_what_waits),
-        cmocka_unit_test(no_room_for_events),
-        cmocka_unit_test(poll_sleeps_by_the_clock),
+        cmocka_unit_test(read_once_an_arming),        cmocka_unit_test(a_short_read_arms),
+        cmocka_unit_test(write_once_an_arming),       cmocka_unit_test(a_cut_write_arms),
+        cmocka_unit_test(write_after_enomem),         cmocka_unit_test(sent_when_all_is_acknowledged),
+        cmocka_unit_test(error_of_a_reset),           cmocka_unit_test(events_wait_for_accept),
+        cmocka_unit_test(small_batches_lose_nothing), cmocka_unit_test(next_tells_what_waits),
+        cmocka_unit_test(no_room_for_events),         cmocka_unit_test(poll_sleeps_by_the_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,17 +91,42 @@ static int release(struct weir *w, struct weir_zhead *h, uint32_t n)
     if (r == 1 && id) {
         if (bytes & WEIR_LENT_PASSED) w->tcp.mem.strict.passed_bytes -= seg_bytes;
         weir_tcp_returned(&w->tcp, id, bytes & ~WEIR_LENT_PASSED, seg_bytes);
+    } else {
+        w->tcp.ladder.let_go++; /* a send queue may have it alone now */
     }
     return r < 0 ? r : 0;
 }
 
-int weir_zfree(struct weir *w, const void *data)
+/* Why an address can't be freed. */
+static WEIR_APART int not_held(const struct weir *w, const void *data)
 {
     int r;
-    struct weir_zhead *h = find(w, data, &r);
-    if (!h) return r;
-    if (h->app == 0) return WEIR_ENOTHELD;
+    return find(w, data, &r) ? WEIR_ENOTHELD : r;
+}
+
+static WEIR_APART int release_one(struct weir *w, struct weir_zhead *h)
+{
     return release(w, h, 1);
+}
+
+/* Straight: what was never lent, and what a server that answers frees, a lent piece that is held once here and by
+ * a send queue too. */
+int weir_zfree(struct weir *w, const void *data)
+{
+    uint32_t left;
+    struct weir_zhead *h = weir_zpool_held(&w->z, data, &left);
+    if (!h) return not_held(w, data);
+    uint32_t id = h->lent_id, bytes = h->lent_bytes;
+    if (id == 0) {
+        (void)weir_zpool_app_unref(&w->z, h, 1);
+        w->tcp.ladder.let_go++; /* as in release */
+        return 0;
+    }
+    if (h->app != 1 || h->stk == 0 || (bytes & WEIR_LENT_PASSED)) return release_one(w, h);
+    h->app = 0;
+    h->lent_id = h->lent_bytes = 0;
+    weir_tcp_returned(&w->tcp, id, bytes, weir_zpool_bytes(&w->z, h));
+    return 0;
 }
 
 int weir_zgive(struct weir *w, const void *data)

@@ -22,18 +22,7 @@ static void newreno_open(struct weir_conn *c)
 
 static void newreno_acked(struct weir_conn *c, uint32_t acked, int limited)
 {
-    if (!limited || c->cwnd >= WEIR_CWND_MAX) return;
-    if (c->cwnd < c->ssthresh) {
-        uint32_t grow = weir_min_u32(acked, weir_min_u32(c->ssthresh, WEIR_CWND_MAX) - c->cwnd);
-        c->cwnd += grow;
-        acked -= grow; /* the rest counts for avoidance */
-        if (acked == 0) return;
-    }
-    c->cc.acked += acked;
-    if (c->cc.acked >= c->cwnd) {
-        c->cc.acked -= c->cwnd;
-        c->cwnd += weir_tcp_eff_mss(c);
-    }
+    weir_cc_newreno_acked(c, acked, limited != 0);
 }
 
 static uint32_t half(const struct weir_conn *c, uint32_t flight)

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "tcp/fair.h"
 #include "tcp/tcp.h"
 
 void weir_tcp_carve(struct weir_tcp *t, struct weir_carve *cv, const struct weir_config *conf)
@@ -61,6 +62,7 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     weir_cells_init(&t->mem.txrecs, t->mem.txrecs.base, conf->txrecs, sizeof(struct weir_txrec));
     t->mem.txlists = t->n_conn = conf->conns;
     weir_press_init(&t->mem.press, &t->mem.pbufs);
+    ip->strict = &t->mem.strict;
     t->mem.strict.limit_bytes = (uint64_t)conf->conns * weir_tcp_seg_limit(t, conf->rcvbuf_bytes);
     t->n_lis = conf->listeners;
     t->n_tw = conf->timewait;
@@ -70,6 +72,7 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     t->now_us = now_us;
     t->now_ms = (uint32_t)(now_us / 1000);
     weir_wheel_init(&t->wheel, t->node, conf->conns, t->now_ms);
+    t->wheel.watch = &t->next_known;
     t->key_table = keys[0];
     t->key_isn = keys[1];
     t->key_port = keys[2];
@@ -77,6 +80,7 @@ void weir_tcp_init(struct weir_tcp *t, const struct weir_config *conf, struct we
     t->key_cookie = keys[4];
     t->challenge_left = conf->challenge_acks;
     t->challenge_ms = t->now_ms;
+    t->delack_ms = (conf->delack_us + 999) / 1000;
     t->warm.zbuf_bytes = weir_min_u32(16384, conf->zclass[conf->zclasses - 1].bytes);
 }
 
@@ -99,8 +103,8 @@ struct weir_conn *weir_conn_new(struct weir_tcp *t)
     c->state = WEIR_TCP_CLOSED;
     c->rcvbuf = t->conf->rcvbuf_bytes;
     c->sndbuf = t->conf->sndbuf_bytes;
-    c->rto_us = weir_max_u32(1000000, t->conf->rto_min_us); /* RFC 6298 2.1 */
-    c->mss = WEIR_TCP_MSS_DEFAULT;
+    c->rto_us = weir_max_u32(1000000, t->conf->rto_min_us);  /* RFC 6298 2.1 */
+    c->mss = c->eff_mss = c->seg_max = WEIR_TCP_MSS_DEFAULT; /* until its interface is known */
     c->flags = WEIR_C_ARM_READ | WEIR_C_ARM_WRITE;
     weir_recvq_init(&c->rq, (uint16_t)t->conf->ooo_conn, weir_tcp_seg_limit(t, c->rcvbuf), c->rcvbuf);
     t->live++;
@@ -153,6 +157,7 @@ void weir_conn_free(struct weir_tcp *t, struct weir_conn *c)
     weir_txlist_clear(&c->tx, &t->mem);
     weir_recvq_clear(&c->rq, &t->mem);
     c->id = 0;
+    c->flags = WEIR_C_DETACHED;
     c->lport = (uint16_t)(gen > WEIR_ID_GEN_MASK ? 1 : gen); /* the next life's generation */
     c->hash_next = t->free_conn;
     t->free_conn = i + 1;
@@ -209,24 +214,24 @@ struct weir_listener *weir_listener_lookup(const struct weir_tcp *t, uint32_t la
 
 /* Room enough that a woken writer makes a worthwhile write: a quarter of the buffer, a quarter of the
  * descriptors. */
-static bool room_to_write(const struct weir_conn *c)
+static bool room_to_write(const struct weir_tcp *t, const struct weir_conn *c)
 {
     if (c->state != WEIR_TCP_ESTABLISHED && c->state != WEIR_TCP_CLOSE_WAIT) return false;
     if (c->sq.closed) return false;
     uint32_t used = c->sq.end - c->sq.una;
     if (used > c->sndbuf - c->sndbuf / 4) return false;
-    return c->sq.n <= c->sq.max - c->sq.max / 4;
+    return c->sq.n <= c->sq.max - c->sq.max / 4 && (c->fair == 0 || weir_fair_again(t, c));
 }
 
 bool weir_conn_can_write(const struct weir_tcp *t, const struct weir_conn *c)
 {
-    return room_to_write(c) && weir_sendq_room(&c->sq, &t->mem);
+    return room_to_write(t, c) && weir_sendq_room(&c->sq, &t->mem);
 }
 
 void weir_conn_writable(struct weir_tcp *t, struct weir_conn *c)
 {
     bool waits = (c->flags & WEIR_C_MEMWAIT) && c->sq.n > 0; /* an empty queue is owed a descriptor */
-    if (!(c->flags & WEIR_C_ARM_WRITE) || waits || !room_to_write(c)) return;
+    if (!(c->flags & WEIR_C_ARM_WRITE) || waits || !room_to_write(t, c)) return;
     if (!weir_sendq_room(&c->sq, &t->mem)) {
         weir_conn_memwait(t, c, false); /* no acknowledgement may come that asks again */
         return;
@@ -287,9 +292,7 @@ void weir_tcp_unblock(struct weir_tcp *t)
 bool weir_tcp_may_pass(const struct weir_tcp *t)
 {
     const struct weir_zpool *z = t->mem.z;
-    uint32_t headers = z->classes > 1 ? z->cls[0].count : 0;
-    uint32_t half = (z->total - headers - weir_min_u32(z->posted, z->total - headers)) / 2;
-    if (t->mem.to_send < weir_max_u32(half, 1)) return true;
+    if (weir_tcp_few_to_send(t)) return true;
     unsigned cls = weir_zpool_class_for(z, WEIR_RX_ZBUF_BYTES);
     return weir_zpool_can(z, weir_min_u32(cls, z->classes - 1), WEIR_TAKE_APP, 1);
 }

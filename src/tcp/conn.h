@@ -110,12 +110,14 @@ struct weir_conn {
     uint32_t dirty_next, ready_next, blocked_next, memwait_next, accept_next; /* index + 1 */
     uint32_t events;                                                          /* enum weir_ev, not yet told */
     int32_t error;
+    uint16_t eff_mss, seg_max; /* weir_tcp_eff_mss and weir_tcp_segment_max, by weir_tcp_set_mss */
     uint64_t user;
     uint64_t tx_bytes_ref, tx_bytes_copied, rx_bytes;
     uint32_t retransmits, timeouts;
     uint8_t keep_probes;
     uint8_t probes;   /* zero-window probes sent since the window closed */
     uint8_t syn_opts; /* what the peer's SYN offered, enum weir_tcpopt */
+    uint8_t fair;     /* what a write was refused for, fair.c's; 0: nothing */
     uint32_t progress,
         progress_ms;  /* acknowledged and read bytes when the ladder last saw them change, and when */
     uint32_t limited; /* of what is out, sent by limited transmit since an acknowledgement was new */
@@ -160,8 +162,12 @@ _Static_assert(sizeof(struct weir_conn) <= 376,
 
 /* Where the ladder's work stands (ladder.c). */
 struct weir_ladder {
-    uint32_t at, left;  /* the next cell that the sweep visits, and how many are left of its round */
-    uint32_t round_ms;  /* when the round began */
+    uint32_t at, left; /* the next cell that the sweep visits, and how many are left of its round */
+    uint32_t round_ms; /* when the round began */
+    uint32_t again_ms; /* with left = 0: when it may be repeated */
+    uint32_t
+        let_go;    /* counts releases and reads that nothing else counts and that may leave slices to move */
+    uint64_t seen; /* what had happened until the round began, ladder.c's happened() */
     uint32_t last_ms;   /* since when the last rung is held, or since the last reset for it */
     uint16_t share;     /* of windows when the round began */
     uint8_t rung, told; /* when the last pass looked; as the application was told */
@@ -184,7 +190,7 @@ struct weir_tcp {
     uint32_t fresh_conn; /* cells from here on were never used */
     uint32_t *bucket;    /* index + 1 */
     uint32_t bucket_mask;
-    uint32_t hint[WEIR_CONN_HINTS]; /* index + 1 of a connection found or 0, see weir_conn_hinted */
+    struct weir_conn *hint[WEIR_CONN_HINTS]; /* a connection found or NULL, see weir_conn_hinted */
     struct weir_listener *lis;
     uint32_t n_lis;
     struct weir_tw *tw;
@@ -192,6 +198,8 @@ struct weir_tcp {
     uint32_t tw_mask, n_tw, tw_free, tw_fresh, tw_live, tw_first, tw_last;
     struct weir_wheel wheel;
     struct weir_wheel_node *node;
+    bool
+        next_known; /* the stack keeps when the next of these or a neighbour is due, and none became sooner */
 
     uint32_t dirty_first, dirty_last;
     uint32_t ready_first, ready_last, lis_ready;
@@ -201,6 +209,7 @@ struct weir_tcp {
     uint32_t memwait_first, memwait_last;
     bool empty_waits; /* one of memwait may have an empty send queue, for which a descriptor is kept */
 
+    uint32_t delack_ms; /* config.delack_us, rounded up */
     struct weir_sipkey key_table, key_isn, key_port, key_ts, key_cookie;
     uint32_t port_next;
     uint32_t challenge_left, challenge_ms; /* RFC 5961 section 7 */
@@ -237,8 +246,8 @@ void weir_conn_free(struct weir_tcp *, struct weir_conn *);
 static inline struct weir_conn *weir_conn_by_id(const struct weir_tcp *t, weir_id id)
 {
     uint32_t i = id & ((1u << WEIR_ID_INDEX_BITS) - 1);
-    if (id == 0 || i >= t->fresh_conn) return NULL;
-    struct weir_conn *c = &t->conn[i]; /* none has an id with WEIR_ID_LISTENER */
+    if (i >= t->fresh_conn) return NULL;
+    struct weir_conn *c = &t->conn[i]; /* none has an id with WEIR_ID_LISTENER; a free cell is DETACHED */
     return c->id == id && !(c->flags & WEIR_C_DETACHED) ? c : NULL;
 }
 static inline struct weir_listener *weir_listener_by_id(const struct weir_tcp *t, weir_id id)
@@ -256,6 +265,10 @@ static inline bool weir_conn_is(const struct weir_conn *c, uint32_t laddr, uint1
 {
     return c->rport == rport && c->lport == lport && c->raddr == raddr && c->laddr == laddr;
 }
+static inline uint32_t weir_conn_hint(uint32_t raddr, uint32_t rport)
+{
+    return (rport ^ raddr) & (WEIR_CONN_HINTS - 1);
+}
 /* The table of addresses and ports behind hints to the connections found last. A hint is believed only if its
  * cell is hashed and has these addresses and ports, so it need not be taken back when a connection ends. It
  * is chosen by numbers that a stranger knows: he can spoil hints, and then the keyed table answers, as it
@@ -263,21 +276,25 @@ static inline bool weir_conn_is(const struct weir_conn *c, uint32_t laddr, uint1
 static inline struct weir_conn *weir_conn_hinted(struct weir_tcp *t, uint32_t laddr, uint16_t lport,
                                                  uint32_t raddr, uint16_t rport)
 {
-    uint32_t *hint = &t->hint[(rport ^ raddr) & (WEIR_CONN_HINTS - 1)];
-    struct weir_conn *c = *hint ? &t->conn[*hint - 1] : NULL;
+    struct weir_conn **hint = &t->hint[weir_conn_hint(raddr, rport)], *c = *hint;
     if (c && (c->flags & WEIR_C_HASHED) && weir_conn_is(c, laddr, lport, raddr, rport)) return c;
     c = weir_conn_lookup(t, laddr, lport, raddr, rport);
-    if (c) *hint = weir_conn_index(t, c) + 1;
+    if (c) *hint = c;
     return c;
 }
 void weir_conn_hash(struct weir_tcp *, struct weir_conn *);
 void weir_conn_unhash(struct weir_tcp *, struct weir_conn *);
 struct weir_listener *weir_listener_lookup(const struct weir_tcp *, uint32_t laddr, uint16_t lport);
 
+/* index + 1 of one that is live. */
+static inline uint32_t weir_conn_number(const struct weir_conn *c)
+{
+    return (c->id & ((1u << WEIR_ID_INDEX_BITS) - 1)) + 1;
+}
 /* Appends a cell to a list with a tail. */
 #define WEIR_CONN_APPEND(t, first, last, member, c)                                                          \
     do {                                                                                                     \
-        uint32_t me_ = weir_conn_index(t, c) + 1;                                                            \
+        uint32_t me_ = weir_conn_number(c);                                                                  \
         (c)->member = 0;                                                                                     \
         if (last)                                                                                            \
             (t)->conn[(last)-1].member = me_;                                                                \
@@ -320,12 +337,20 @@ void weir_conn_memwait(struct weir_tcp *, struct weir_conn *, bool copies);
  * be received into, by their descriptors, and what is left is only what the application must leave to
  * receiving. */
 bool weir_tcp_may_pass(const struct weir_tcp *);
+/* They have less than that, so it may. */
+static inline bool weir_tcp_few_to_send(const struct weir_tcp *t)
+{
+    const struct weir_zpool *z = t->mem.z;
+    uint32_t headers = z->classes > 1 ? z->cls[0].count : 0;
+    uint32_t half = (z->total - headers - weir_min_u32(z->posted, z->total - headers)) / 2;
+    return t->mem.to_send < weir_max_u32(half, 1);
+}
 void weir_listener_event(struct weir_tcp *, struct weir_listener *);
 
-/* Whether weir_tcp_unblock has anything to do. */
-static inline bool weir_tcp_blocked(const struct weir_tcp *t)
+/* Not 0 iff weir_tcp_unblock has anything to do. */
+static inline uint32_t weir_tcp_blocked(const struct weir_tcp *t)
 {
-    return t->blocked_first || t->blocked_room || t->blocked_record;
+    return t->blocked_first | t->blocked_room | t->blocked_record;
 }
 /* Every connection that could not send is made dirty again. */
 void weir_tcp_unblock(struct weir_tcp *);
@@ -337,7 +362,7 @@ void weir_conn_timers(struct weir_tcp *, struct weir_conn *);
 /* The same after one deadline was set: the entry stands at or before all others already. */
 static inline void weir_conn_timer_at(struct weir_tcp *t, const struct weir_conn *c, uint32_t when_ms)
 {
-    uint32_t i = weir_conn_index(t, c);
+    uint32_t i = weir_conn_number(c) - 1;
     if (weir_wheel_pending(&t->wheel, i) && weir_seq_leq(t->node[i].when_ms, when_ms)) return;
     weir_wheel_set(&t->wheel, i, when_ms);
 }

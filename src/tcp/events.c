@@ -16,19 +16,35 @@ static WEIR_APART int listener_events(struct weir_tcp *t, struct weir_event *out
     return k;
 }
 
+/* Behind the first k. */
+static inline int conn_events(struct weir_tcp *t, struct weir_event *out, int k, int n)
+{
+    uint32_t at = t->ready_first;
+    while (k < n && at) {
+        struct weir_conn *c = &t->conn[at - 1];
+        uint32_t mask = c->events;
+        at = c->ready_next;
+        c->flags &= ~(uint32_t)WEIR_C_READY;
+        if (!mask || (c->flags & WEIR_C_DETACHED)) continue;
+        struct weir_event *e = &out[k++];
+        c->events = 0;
+        e->id = c->id;
+        e->mask = mask;
+        e->user = c->user;
+    }
+    t->ready_first = at;
+    if (!at) t->ready_last = 0;
+    return k;
+}
+
+static WEIR_APART int all_events(struct weir_tcp *t, struct weir_event *out, int n)
+{
+    return conn_events(t, out, listener_events(t, out, n), n);
+}
+
 int weir_tcp_events(struct weir_tcp *t, struct weir_event *out, int n)
 {
-    int k = t->lis_ready ? listener_events(t, out, n) : 0;
-    while (k < n && t->ready_first) {
-        struct weir_conn *c = &t->conn[t->ready_first - 1];
-        t->ready_first = c->ready_next;
-        if (!t->ready_first) t->ready_last = 0;
-        c->flags &= ~(uint32_t)WEIR_C_READY;
-        if (!c->events || (c->flags & WEIR_C_DETACHED)) continue;
-        out[k++] = (struct weir_event){.id = c->id, .mask = c->events, .user = c->user};
-        c->events = 0;
-    }
-    return k;
+    return t->lis_ready ? all_events(t, out, n) : conn_events(t, out, 0, n);
 }
 
 unsigned weir_tcp_ready(const struct weir_tcp *t, weir_id id)

@@ -9,13 +9,19 @@
  *     COPY and above       small slices in its queues leave the large segments that they pin
  *     any                  if its window was cut and may be larger now, the peer is told
  *
- * A round visits every cell once. One begins when the rung changes, when windows may be a good deal larger,
- * and after AGAIN_MS at COPY and above, since segments become movable when devices and the application let
- * them go.
+ * A round visits every cell once and begins when the rung changes or windows may be a good deal larger. At COPY
+ * and above slices become movable when devices and the application let them go, or when more are written; so a
+ * round is repeated, if anything happened since it began, after as long a rest as it took, AGAIN_MS at least:
+ *
+ *     ... 64 cells a pass ][ rest: the instance may sleep ][ a round, if since the last one began anything ...
+ *
+ * Nothing happens while an instance sleeps. So a round that finds nothing and is followed by nothing is the last
+ * one, and costs no wake.
  *
  * The last resort. On the last rung for config.reset_after_ms without an end, one connection is reset: of
  * those that have neither had anything acknowledged nor read in the second half of that time, the one that
- * pins most. It is told WEIR_ENOMEM. While others move, memory comes back without it, and then nobody is
+ * pins most: the segments of its queues, each shared out among those that refer to it, which is what comes back
+ * when it goes. It is told WEIR_ENOMEM. While others move, memory comes back without it, and then nobody is
  * reset (RFC 6429 allows it where a peer keeps its window shut). */
 #include "tcp/tcp.h"
 
@@ -23,6 +29,8 @@
 
 #define SWEEP_CONNS 64u
 #define SWEEP_BYTES 65536u /* copied a pass */
+#define SWEEP_PBUFS 4096u /* descriptors looked at in a pass, and one queue more, which has 16 bits of them */
+#define QUEUE_PBUFS 65536u
 #define AGAIN_MS    64u
 #define SHARE_STEP  32u /* of 256 */
 
@@ -34,14 +42,14 @@ static void note_progress(const struct weir_tcp *t, struct weir_conn *c)
     c->progress_ms = t->now_ms;
 }
 
-static void visit(struct weir_tcp *t, struct weir_conn *c, uint64_t copied_max)
+static void visit(struct weir_tcp *t, struct weir_conn *c, struct weir_slicing *may)
 {
     unsigned rung = t->mem.press.rung;
     if (rung >= WEIR_RUNG_OOO) t->stats->ooo_dropped += weir_recvq_drop_ooo(&c->rq, &t->mem);
     if (rung >= WEIR_RUNG_COPY) {
         note_progress(t, c);
-        if (t->stats->slices_copied < copied_max) weir_recvq_compact(&c->rq, &t->mem, SWEEP_BYTES);
-        if (t->stats->slices_copied < copied_max) weir_sendq_compact(&c->sq, &t->mem, SWEEP_BYTES);
+        weir_recvq_compact(&c->rq, &t->mem, may);
+        weir_sendq_compact(&c->sq, &t->mem, may);
     }
     if (c->flags & WEIR_C_CUT) weir_tcp_maybe_update(t, c);
 }
@@ -55,20 +63,33 @@ static bool holds(const struct weir_conn *c)
 static void sweep(struct weir_tcp *t)
 {
     struct weir_ladder *l = &t->ladder;
-    uint64_t copied_max = t->stats->slices_copied + SWEEP_BYTES;
+    struct weir_slicing may = {.bytes = SWEEP_BYTES, .pbufs = SWEEP_PBUFS + 2 * QUEUE_PBUFS};
     for (unsigned i = 0; i < SWEEP_CONNS && l->left > 0; i++, l->left--) {
+        if (may.bytes == 0 || may.pbufs <= 2 * QUEUE_PBUFS) return;
         if (l->at >= t->fresh_conn) l->at = 0;
         struct weir_conn *c = &t->conn[l->at++];
-        if (holds(c)) visit(t, c, copied_max);
+        if (holds(c)) visit(t, c, &may);
     }
 }
 
-static bool round_due(const struct weir_tcp *t)
+/* Whatever makes or frees slices moves this: frames, releases, copied writes and reads, and what ladder.let_go counts. */
+static uint64_t happened(const struct weir_tcp *t)
 {
-    const struct weir_ladder *l = &t->ladder;
-    const struct weir_press *p = &t->mem.press;
-    return p->rung != l->rung || p->share >= l->share + SHARE_STEP ||
-           (p->rung >= WEIR_RUNG_COPY && t->now_ms - l->round_ms >= AGAIN_MS);
+    const struct weir_stats *s = t->stats;
+    return s->rx_frames + s->zbuf_frees + s->tx_bytes_copied + s->rx_bytes_copied + t->ladder.let_go +
+           ((uint64_t)t->lent << 32);
+}
+
+/* The rung or the windows want a round, also before the present one ends. */
+static bool changed(const struct weir_tcp *t)
+{
+    return t->mem.press.rung != t->ladder.rung || t->mem.press.share >= t->ladder.share + SHARE_STEP;
+}
+
+/* Another one is wanted once this one has rested. */
+static bool again(const struct weir_tcp *t)
+{
+    return t->ladder.rung >= WEIR_RUNG_COPY && t->ladder.left == 0 && t->ladder.seen != happened(t);
 }
 
 static void begin_round(struct weir_tcp *t)
@@ -81,25 +102,48 @@ static void begin_round(struct weir_tcp *t)
     l->rung = (uint8_t)rung;
     l->share = t->mem.press.share;
     l->round_ms = t->now_ms;
+    l->seen = happened(t);
     l->left = t->fresh_conn;
+}
+
+/* The round is over. */
+static void rest(struct weir_tcp *t)
+{
+    struct weir_ladder *l = &t->ladder;
+    l->again_ms = t->now_ms + weir_max_u32(AGAIN_MS, t->now_ms - l->round_ms);
 }
 
 /* ---- the last resort ---- */
 
-static uint64_t pinned(const struct weir_conn *c)
+static uint64_t pinned_by(const struct weir_tcp *t, uint32_t first)
 {
-    return (uint64_t)(c->sq.end - c->sq.una) + c->rq.seg_bytes + c->rq.ooo_seg_bytes;
+    uint64_t sum = 0;
+    for (uint32_t at = first; at != 0; at = weir_pbuf_at(&t->mem, at)->next) {
+        const struct weir_zhead *h = weir_zpool_head(t->mem.z, weir_pbuf_at(&t->mem, at)->addr);
+        sum += weir_zpool_bytes(t->mem.z, h) / ((uint32_t)h->stk + h->app);
+    }
+    return sum;
 }
 
+static uint64_t pinned(const struct weir_tcp *t, const struct weir_conn *c)
+{
+    return pinned_by(t, c->sq.first) + pinned_by(t, c->rq.first) + pinned_by(t, c->rq.ooo_first);
+}
+
+/* Cost: every descriptor of those that do not move; once in reset_after_ms. */
 static struct weir_conn *most_stuck(struct weir_tcp *t)
 {
     struct weir_conn *most = NULL;
+    uint64_t most_bytes = 0;
     for (uint32_t i = 0; i < t->fresh_conn; i++) {
         struct weir_conn *c = &t->conn[i];
-        if (!holds(c) || pinned(c) == 0) continue;
+        if (!holds(c)) continue;
         note_progress(t, c); /* the sweep may not have come to it since */
         if (t->now_ms - c->progress_ms < t->conf->reset_after_ms / 2) continue;
-        if (most == NULL || pinned(c) > pinned(most)) most = c;
+        uint64_t bytes = pinned(t, c);
+        if (bytes <= most_bytes) continue;
+        most = c;
+        most_bytes = bytes;
     }
     return most;
 }
@@ -118,17 +162,28 @@ static void last_resort(struct weir_tcp *t)
 
 bool weir_tcp_ladder_due(const struct weir_tcp *t)
 {
+    return !weir_tcp_ladder_idle(t) && (t->ladder.left > 0 || changed(t));
+}
+
+bool weir_tcp_ladder_deadline(const struct weir_tcp *t, uint32_t *when_ms)
+{
     const struct weir_ladder *l = &t->ladder;
-    if (weir_tcp_ladder_idle(t)) return false;
-    return l->left > 0 || t->mem.press.rung != l->rung || t->mem.press.share >= l->share + SHARE_STEP;
+    bool rounds = again(t), resets = l->rung == WEIR_RUNGS - 1 && t->conf->reset_after_ms != 0;
+    uint32_t reset_ms = l->last_ms + t->conf->reset_after_ms;
+    *when_ms = rounds ? l->again_ms : reset_ms;
+    if (rounds && resets) *when_ms = weir_seq_min(l->again_ms, reset_ms);
+    return rounds || resets;
 }
 
 bool weir_tcp_ladder_pass(struct weir_tcp *t)
 {
     struct weir_ladder *l = &t->ladder;
-    if (round_due(t)) begin_round(t);
+    if (changed(t) || (again(t) && weir_seq_leq(l->again_ms, t->now_ms))) begin_round(t);
     l->share = (uint16_t)weir_min_u32(l->share, t->mem.press.share);
-    sweep(t);
+    if (l->left > 0) {
+        sweep(t);
+        if (l->left == 0) rest(t);
+    }
     last_resort(t);
     return l->left > 0;
 }

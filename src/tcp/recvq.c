@@ -38,7 +38,6 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "pkt/slice.h"
 
 /* What of the arriving segment has not been dealt with: [seq, seq + left), which begins off bytes into
  * piece[0]. */
@@ -376,9 +375,9 @@ uint32_t weir_recvq_copy(struct weir_recvq *q, struct weir_pktmem *m, void *out,
     return done;
 }
 
-void weir_recvq_compact(struct weir_recvq *q, struct weir_pktmem *m, uint32_t max_bytes)
+void weir_recvq_compact(struct weir_recvq *q, struct weir_pktmem *m, struct weir_slicing *may)
 {
-    struct weir_sliced done = weir_slice_queue(m, q->first, WEIR_OWNER_RECVQ, max_bytes);
+    struct weir_sliced done = weir_slice_queue(m, q->first, q->last, WEIR_OWNER_RECVQ, may);
     q->last = done.last;
     q->n = (uint16_t)(q->n - done.joined);
     q->seg_bytes -= done.freed_bytes;

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "pkt/pbuf.h"
+#include "pkt/slice.h"
 #include "weir/weir.h"
 
 struct weir_recvq {
@@ -66,9 +67,8 @@ enum weir_recvq_result weir_recvq_insert(struct weir_recvq *, struct weir_pktmem
 static inline bool weir_recvq_alone(struct weir_recvq *q, struct weir_pktmem *m, struct weir_zhead *h,
                                     uint8_t *addr, uint32_t n, uint32_t seq)
 {
-    if (q->first != 0 || q->ooo_first != 0 || q->max_seg_bytes != 0) return false;
-    if (h->stk + h->app == 1 && !weir_zpool_can(m->z, weir_zpool_class_asked(m->z, h), WEIR_TAKE_INORDER, 1))
-        return false;
+    if ((q->first | q->ooo_first | q->max_seg_bytes) != 0) return false;
+    if (h->stk == 1 && h->app == 0 && !weir_zpool_can_replace(m->z, h, WEIR_TAKE_INORDER)) return false;
     uint32_t number = weir_pbuf_new_in(m, h, addr, n, seq, WEIR_OWNER_RECVQ);
     if (number == 0) return false;
     q->first = q->last = number;
@@ -110,9 +110,9 @@ static inline bool weir_recvq_lend_only(struct weir_recvq *q, struct weir_pktmem
 /* Copies up to n bytes out and frees them. Returns how many. */
 uint32_t weir_recvq_copy(struct weir_recvq *, struct weir_pktmem *, void *out, uint32_t n);
 
-/* Memory is short: small slices in order leave the large segments that they pin (slice.h), about max_bytes.
- */
-void weir_recvq_compact(struct weir_recvq *, struct weir_pktmem *, uint32_t max_bytes);
+/* Memory is short: small slices in order leave the large segments that they pin (slice.h), within a
+ * budget. */
+void weir_recvq_compact(struct weir_recvq *, struct weir_pktmem *, struct weir_slicing *);
 
 /* Drops all out-of-order data. Returns the bytes. */
 uint32_t weir_recvq_drop_ooo(struct weir_recvq *, struct weir_pktmem *);

@@ -21,7 +21,6 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "pkt/slice.h"
 #include "weir/err.h"
 
 void weir_sendq_init(struct weir_sendq *q, uint32_t seq, uint16_t max)
@@ -34,8 +33,7 @@ bool weir_sendq_room(const struct weir_sendq *q, const struct weir_pktmem *m)
     return weir_pbuf_room(m, WEIR_OWNER_SENDQ) && (q->n == 0 || weir_pbuf_spare(m));
 }
 
-/* Whether bytes at addr continue the last descriptor. addr lies in a live zbuf. */
-static bool continues_last(const struct weir_sendq *q, const struct weir_pktmem *m, const uint8_t *addr)
+bool weir_sendq_continues(const struct weir_sendq *q, const struct weir_pktmem *m, const uint8_t *addr)
 {
     if (q->last == 0) return false;
     const struct weir_pbuf *p = weir_pbuf_at(m, q->last);
@@ -64,7 +62,7 @@ ptrdiff_t weir_sendq_ref_more(struct weir_sendq *q, struct weir_pktmem *m, struc
                               uint8_t *addr, uint32_t n)
 {
     if (q->closed) return WEIR_EPIPE;
-    if (continues_last(q, m, addr)) {
+    if (weir_sendq_continues(q, m, addr)) {
         grow_last(q, m, n);
         return (ptrdiff_t)n;
     }
@@ -80,7 +78,7 @@ ptrdiff_t weir_sendq_ref_more(struct weir_sendq *q, struct weir_pktmem *m, struc
 static ptrdiff_t copy_some(struct weir_sendq *q, struct weir_pktmem *m, struct weir_warm *w,
                            const uint8_t *src, uint32_t n)
 {
-    bool grows = w->at != NULL && continues_last(q, m, w->at);
+    bool grows = w->at != NULL && weir_sendq_continues(q, m, w->at);
     if (!grows) {
         if (q->n >= q->max) return WEIR_EAGAIN;
         if (!weir_sendq_room(q, m) || !weir_warm_ready(w, m)) return WEIR_ENOMEM;
@@ -161,6 +159,16 @@ unsigned weir_sendq_slice(struct weir_sendq *q, const struct weir_pktmem *m, uin
     return used;
 }
 
+static void drop_first(struct weir_sendq *q, struct weir_pktmem *m)
+{
+    uint32_t next = weir_pbuf_drop(m, q->first, WEIR_OWNER_SENDQ);
+    if (q->cur == q->first) q->cur = next;
+    q->first = next;
+    if (next == 0) q->last = 0;
+    q->n--;
+    m->senders -= q->n == 0;
+}
+
 unsigned weir_sendq_ack_some(struct weir_sendq *q, struct weir_pktmem *m, uint32_t una)
 {
     unsigned went = 0;
@@ -173,16 +181,16 @@ unsigned weir_sendq_ack_some(struct weir_sendq *q, struct weir_pktmem *m, uint32
             p->seq = una;
             break;
         }
-        weir_sendq_drop_first(q, m);
+        drop_first(q, m);
         went++;
     }
     q->una = una;
     return went;
 }
 
-void weir_sendq_compact(struct weir_sendq *q, struct weir_pktmem *m, uint32_t max_bytes)
+void weir_sendq_compact(struct weir_sendq *q, struct weir_pktmem *m, struct weir_slicing *may)
 {
-    struct weir_sliced done = weir_slice_queue(m, q->first, WEIR_OWNER_SENDQ, max_bytes);
+    struct weir_sliced done = weir_slice_queue(m, q->first, q->last, WEIR_OWNER_SENDQ, may);
     q->last = done.last;
     q->n = (uint16_t)(q->n - done.joined);
     if (done.joined > 0) q->cur = 0; /* it may be one of those that went */
@@ -191,7 +199,7 @@ void weir_sendq_compact(struct weir_sendq *q, struct weir_pktmem *m, uint32_t ma
 void weir_sendq_clear(struct weir_sendq *q, struct weir_pktmem *m)
 {
     while (q->first != 0)
-        weir_sendq_drop_first(q, m);
+        drop_first(q, m);
     q->una = q->end;
 }
 

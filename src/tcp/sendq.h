@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "pkt/pbuf.h"
+#include "pkt/slice.h"
 
 struct weir_sendq {
     uint32_t first, last; /* descriptor numbers, 0: empty */
@@ -48,11 +49,11 @@ void weir_sendq_init(struct weir_sendq *, uint32_t seq, uint16_t max);
  * Constant time. */
 ptrdiff_t weir_sendq_ref_more(struct weir_sendq *, struct weir_pktmem *, struct weir_zhead *, uint8_t *addr,
                               uint32_t n);
-static inline ptrdiff_t weir_sendq_ref_in(struct weir_sendq *q, struct weir_pktmem *m, struct weir_zhead *h,
-                                          uint8_t *addr, uint32_t n)
+/* Its plain case: the queue is empty and not closed, so there is no piece that this could continue, and a
+ * descriptor is kept for it. WEIR_ENOMEM: nothing is queued. */
+static inline ptrdiff_t weir_sendq_ref_alone(struct weir_sendq *q, struct weir_pktmem *m,
+                                             struct weir_zhead *h, uint8_t *addr, uint32_t n)
 {
-    /* Alone here: a descriptor is kept for it, and there is no piece that it could continue. */
-    if (q->n != 0 || q->max == 0 || q->closed) return weir_sendq_ref_more(q, m, h, addr, n);
     uint32_t number = weir_pbuf_new_in(m, h, addr, n, q->end, WEIR_OWNER_SENDQ);
     if (number == 0) return WEIR_ENOMEM;
     m->senders++;
@@ -61,11 +62,20 @@ static inline ptrdiff_t weir_sendq_ref_in(struct weir_sendq *q, struct weir_pktm
     q->end += n;
     return (ptrdiff_t)n;
 }
+static inline ptrdiff_t weir_sendq_ref_in(struct weir_sendq *q, struct weir_pktmem *m, struct weir_zhead *h,
+                                          uint8_t *addr, uint32_t n)
+{
+    if (q->n != 0 || q->max == 0 || q->closed) return weir_sendq_ref_more(q, m, h, addr, n);
+    return weir_sendq_ref_alone(q, m, h, addr, n);
+}
 /* The same, where the zbuf's head is not known. */
 static inline ptrdiff_t weir_sendq_ref(struct weir_sendq *q, struct weir_pktmem *m, uint8_t *addr, uint32_t n)
 {
     return weir_sendq_ref_in(q, m, weir_zpool_head(m->z, addr), addr, n);
 }
+
+/* Whether bytes at this address of a live zbuf continue the last descriptor: then they need no other one. */
+bool weir_sendq_continues(const struct weir_sendq *, const struct weir_pktmem *, const uint8_t *addr);
 
 /* Queues up to n > 0 bytes from ordinary memory by copying. Returns how many (> 0), or WEIR_ENOMEM,
  * WEIR_EAGAIN when not one could be, WEIR_EPIPE (closed). Cost: the bytes, and one take for each segment that
@@ -81,31 +91,27 @@ unsigned weir_sendq_slice(struct weir_sendq *, const struct weir_pktmem *, uint3
                           struct weir_piece *out, unsigned max, uint32_t max_piece_bytes, uint32_t boundary,
                           uint32_t *got);
 
-/* Takes the first descriptor away; for this file and sendq.c only. */
-static inline void weir_sendq_drop_first(struct weir_sendq *q, struct weir_pktmem *m)
-{
-    uint32_t next = weir_pbuf_drop(m, q->first, WEIR_OWNER_SENDQ);
-    if (q->cur == q->first) q->cur = next;
-    q->first = next;
-    if (next == 0) q->last = 0;
-    q->n--;
-    m->senders -= q->n == 0;
-}
-
 /* Everything before una (old una <= una <= end) is acknowledged: descriptors go or are trimmed. Returns how
  * many went. */
 unsigned weir_sendq_ack_some(struct weir_sendq *, struct weir_pktmem *, uint32_t una);
+/* Its plain case: all there is, in one piece. */
+static inline void weir_sendq_ack_plain(struct weir_sendq *q, struct weir_pktmem *m)
+{
+    (void)weir_pbuf_drop(m, q->first, WEIR_OWNER_SENDQ);
+    q->first = q->last = q->cur = q->n = 0;
+    m->senders--;
+    q->una = q->end;
+}
 static inline unsigned weir_sendq_ack(struct weir_sendq *q, struct weir_pktmem *m, uint32_t una)
 {
-    const struct weir_pbuf *p = weir_pbuf_at(m, q->first);
-    if (q->first == 0 || p->seq + p->bytes != una) return weir_sendq_ack_some(q, m, una);
-    weir_sendq_drop_first(q, m); /* exactly the first */
-    q->una = una;
+    if (q->n != 1 || una != q->end) return weir_sendq_ack_some(q, m, una);
+    weir_sendq_ack_plain(q, m);
     return 1;
 }
 
-/* Memory is short: small slices leave the large segments that they pin (slice.h), about max_bytes. */
-void weir_sendq_compact(struct weir_sendq *, struct weir_pktmem *, uint32_t max_bytes);
+/* Memory is short: small slices leave the large segments that they pin (slice.h), within a
+ * budget. */
+void weir_sendq_compact(struct weir_sendq *, struct weir_pktmem *, struct weir_slicing *);
 
 /* Drops everything; una and end stay as they are, equal to `end`. */
 void weir_sendq_clear(struct weir_sendq *, struct weir_pktmem *);

@@ -27,7 +27,6 @@ uint8_t weir_tcp_wscale(uint32_t rcvbuf)
 void weir_tcp_syn_options(struct weir_tcp *t, struct weir_conn *c, const struct weir_tcphdr *syn)
 {
     c->syn_opts = syn->opts;
-    c->mss = weir_tcp_mss_for(t, c, syn->opts & WEIR_TCPOPT_MSS ? syn->mss : WEIR_TCP_MSS_DEFAULT);
     if (syn->opts & WEIR_TCPOPT_WSCALE) {
         c->snd_wscale = syn->wscale;
     } else {
@@ -39,6 +38,8 @@ void weir_tcp_syn_options(struct weir_tcp *t, struct weir_conn *c, const struct 
         c->ts_recent = syn->tsval;
         c->ts_recent_ms = t->now_ms;
     }
+    weir_tcp_set_mss(t, c,
+                     weir_tcp_mss_for(t, c, syn->opts & WEIR_TCPOPT_MSS ? syn->mss : WEIR_TCP_MSS_DEFAULT));
 }
 
 void weir_tcp_begin(struct weir_tcp *t, struct weir_conn *c, uint32_t iss, uint32_t irs)

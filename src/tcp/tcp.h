@@ -7,6 +7,7 @@
 
 #include "base/bits.h"
 #include "tcp/conn.h"
+#include "tcp/rtt.h"
 #include "wire/tcphdr.h"
 
 /* MSS that a peer may ask for at least: below it headers outweigh payload and small-segment attacks pay (RFC
@@ -35,11 +36,30 @@ static inline uint32_t weir_tcp_eff_mss(const struct weir_conn *c)
     uint32_t options = c->flags & WEIR_C_TS ? WEIR_TCP_TS_BYTES : 0;
     return weir_max_u32(c->mss, WEIR_TCP_MSS_MIN) - options;
 }
+/* ---- tcp_timer.c: retransmission ---- */
+/* The retransmission or persist timer ends in so many microseconds. */
+static inline void weir_tcp_rexmt_at(struct weir_tcp *t, struct weir_conn *c, uint32_t us)
+{
+    /* Rounded up, and the clock may be anywhere inside its millisecond: never early. rto_max_us bounds us. */
+    c->rexmt_ms = t->now_ms + (us + 999) / 1000 + 1;
+    c->flags |= WEIR_C_TIMING;
+    weir_conn_timer_at(t, c, c->rexmt_ms);
+}
+static inline void weir_tcp_rexmt_start(struct weir_tcp *t, struct weir_conn *c)
+{
+    c->flags &= ~(uint32_t)WEIR_C_PERSIST;
+    weir_tcp_rexmt_at(t, c, c->rto_us);
+}
 /* ---- tcp_plain.c ---- */
 /* weir_tcp_segment for an acknowledgement with at most one segment's payload in one piece. false: it is more
  * than that or can't leave now, and nothing was done. */
 bool weir_tcp_plain(struct weir_tcp *, struct weir_conn *, uint32_t seq, uint32_t bytes, uint8_t flags,
                     enum weir_send *sent);
+/* The usual debt of a connection on which nothing is amiss: all that was written, and it fits one segment. Sends it:
+ * WEIR_SEND_OK, or why it can't leave now; nothing is left to find for the whole of weir_tcp_output then. It has to
+ * look after WEIR_NO_ANSWER; nothing was done. */
+#define WEIR_NO_ANSWER (-1)
+int weir_tcp_answer(struct weir_tcp *, struct weir_conn *);
 /* A segment was built: what it told the peer is owed no longer. */
 static inline void weir_tcp_note_sent(struct weir_tcp *t, struct weir_conn *c, uint8_t flags, uint32_t bytes)
 {
@@ -63,20 +83,23 @@ static inline uint32_t weir_tcp_segment_max(const struct weir_tcp *t, const stru
     uint32_t room = l3 - WEIR_IP4_BYTES - WEIR_TCP_BYTES_MAX;
     return room < 2 * mss ? mss : room - room % mss;
 }
+/* Sets the MSS and the two numbers above that follow from it. The interface and whether there are timestamps
+ * must be known. */
+static inline void weir_tcp_set_mss(const struct weir_tcp *t, struct weir_conn *c, uint32_t mss)
+{
+    c->mss = (uint16_t)mss;
+    c->eff_mss = (uint16_t)weir_tcp_eff_mss(c);
+    c->seg_max = (uint16_t)weir_tcp_segment_max(t, c);
+}
 
 /* ---- tcp_input.c ---- */
 /* Any TCP packet for one of our addresses. */
 enum weir_verdict weir_tcp_full_input(struct weir_tcp *, const struct weir_rxpkt *);
 /* ---- tcp_fast.c ---- */
-/* The same for the segment that an established connection expects next; false: it is another one, and nothing
- * was done. */
-bool weir_tcp_fast_input(struct weir_tcp *, const struct weir_rxpkt *);
-/* Whichever will do. pkt->head is set. */
-static inline enum weir_verdict weir_tcp_input(struct weir_tcp *t, const struct weir_rxpkt *pkt)
-{
-    if (!t->full_path && weir_tcp_fast_input(t, pkt)) return WEIR_V_DONE;
-    return weir_tcp_full_input(t, pkt);
-}
+/* Takes a frame of one piece in, from its first byte on, if it brings the segment that an established connection
+ * expects next; false: it is another one, and nothing was done. h: the head of the piece's zbuf. */
+bool weir_tcp_fast_frame(struct weir_tcp *, struct weir_ifc *, const struct weir_frame *,
+                         struct weir_zhead *h);
 /* ---- syn.c: segments to listeners and in SYN-SENT ---- */
 enum weir_verdict weir_tcp_listen_input(struct weir_tcp *, struct weir_listener *, struct weir_seg *);
 enum weir_verdict weir_tcp_synsent_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *);
@@ -98,12 +121,43 @@ uint32_t weir_cookie_tsval(uint32_t now, const struct weir_tcphdr *syn);
  * offered. */
 bool weir_cookie_check(const struct weir_tcp *, const struct weir_listener *, const struct weir_seg *,
                        struct weir_tcphdr *syn);
+/* ---- cc_newreno.c ---- */
+/* weir_cc_newreno.acked. */
+static inline void weir_cc_newreno_acked(struct weir_conn *c, uint32_t acked, bool limited)
+{
+    if (!limited || c->cwnd >= WEIR_CWND_MAX) return;
+    uint32_t grown = c->cwnd + acked;
+    if (grown <= c->ssthresh && grown <= WEIR_CWND_MAX) {
+        c->cwnd = grown;
+        return;
+    }
+    if (c->cwnd < c->ssthresh) {
+        uint32_t grow = weir_min_u32(acked, weir_min_u32(c->ssthresh, WEIR_CWND_MAX) - c->cwnd);
+        c->cwnd += grow;
+        acked -= grow; /* the rest counts for avoidance */
+        if (acked == 0) return;
+    }
+    c->cc.acked += acked;
+    if (c->cc.acked >= c->cwnd) {
+        c->cc.acked -= c->cwnd;
+        c->cwnd += weir_tcp_eff_mss(c);
+    }
+}
 /* ---- tcp_ack.c: the ACK field ---- */
 /* false: the segment ends here (c may be gone). */
 bool weir_tcp_ack_input(struct weir_tcp *, struct weir_conn *, struct weir_seg *);
-/* What it measures: from when what it covers was sent, or from the echoed timestamp (0: none) if some of that
- * was sent twice. */
-void weir_tcp_ack_rtt(struct weir_tcp *, struct weir_conn *, const struct weir_txack *, uint32_t tsecr);
+/* From the echoed timestamp, 0: none. */
+void weir_tcp_ack_rtt_again(struct weir_tcp *, struct weir_conn *, uint32_t tsecr);
+/* What it measures: from when what it covers was sent, or from the echoed timestamp if some of that was sent
+ * twice. */
+static inline void weir_tcp_ack_rtt(struct weir_tcp *t, struct weir_conn *c, const struct weir_txack *ta,
+                                    uint32_t tsecr)
+{
+    if (ta->sample && !ta->resent)
+        weir_tcp_rtt(t, c, (uint32_t)t->now_us - ta->sent_us);
+    else if (tsecr)
+        weir_tcp_ack_rtt_again(t, c, tsecr);
+}
 static inline bool weir_tcp_fin_acked(const struct weir_conn *c)
 {
     return c->sq.closed && c->tx.una == c->sq.end + 1;
@@ -137,7 +191,7 @@ static inline void weir_tcp_ack_later(struct weir_tcp *t, struct weir_conn *c)
 {
     if (c->flags & (WEIR_C_ACK_NOW | WEIR_C_ACK_LATER)) return;
     c->flags |= WEIR_C_ACK_LATER;
-    c->delack_ms = t->now_ms + (t->conf->delack_us + 999) / 1000;
+    c->delack_ms = t->now_ms + t->delack_ms;
     weir_conn_timer_at(t, c, c->delack_ms);
 }
 static inline void weir_tcp_ack_now(struct weir_tcp *t, struct weir_conn *c)
@@ -151,7 +205,7 @@ static inline void weir_tcp_choose_ack(struct weir_tcp *t, struct weir_conn *c, 
                                        bool disorder)
 {
     c->unacked += delivered;
-    if (disorder || delivered == 0 || c->unacked >= 2 * weir_tcp_eff_mss(c) || t->conf->delack_us == 0)
+    if (disorder || delivered == 0 || c->unacked >= 2u * c->eff_mss || t->delack_ms == 0)
         weir_tcp_ack_now(t, c);
     else
         weir_tcp_ack_later(t, c);
@@ -164,9 +218,6 @@ void weir_tcp_dupack(struct weir_tcp *, struct weir_conn *);
 /* acked new sequence numbers arrived; called after the records were trimmed. flight: what was out before. */
 void weir_tcp_newack(struct weir_tcp *, struct weir_conn *, uint32_t acked, uint32_t flight);
 void weir_tcp_timeout(struct weir_tcp *, struct weir_conn *);
-/* ---- rtt.c ---- */
-void weir_tcp_rtt(struct weir_tcp *, struct weir_conn *, uint32_t rtt_us);
-
 /* ---- tcp_output.c ---- */
 /* Sends what the connection may and owes. */
 void weir_tcp_output(struct weir_tcp *, struct weir_conn *);
@@ -234,18 +285,17 @@ static inline bool weir_tcp_ladder(struct weir_tcp *t)
 }
 /* Whether the ladder has something to do at once: memory came or went since its last pass. */
 bool weir_tcp_ladder_due(const struct weir_tcp *);
-/* Milliseconds at which the last rung resets somebody; false: not on it, or never. */
+/* Milliseconds at which the ladder wants a pass: a round is repeated, or the last rung resets somebody; false:
+ * for none of both. */
+bool weir_tcp_ladder_deadline(const struct weir_tcp *, uint32_t *when_ms);
 static inline bool weir_tcp_ladder_next(const struct weir_tcp *t, uint32_t *when_ms)
 {
-    if (t->ladder.rung != WEIR_RUNGS - 1 || t->conf->reset_after_ms == 0) return false;
-    *when_ms = t->ladder.last_ms + t->conf->reset_after_ms;
-    return true;
+    return t->ladder.rung >= WEIR_RUNG_COPY && weir_tcp_ladder_deadline(t, when_ms);
 }
 
 /* ---- tcp_timer.c ---- */
 /* Runs at most budget expired timers. */
 void weir_tcp_timers(struct weir_tcp *, unsigned budget);
-void weir_tcp_rexmt_start(struct weir_tcp *, struct weir_conn *);
 void weir_tcp_rexmt_stop(struct weir_tcp *, struct weir_conn *);
 void weir_tcp_persist_start(struct weir_tcp *, struct weir_conn *);
 void weir_tcp_keep_start(struct weir_tcp *, struct weir_conn *, uint32_t after_ms);
@@ -277,11 +327,29 @@ int weir_tcp_close(struct weir_tcp *, weir_id, enum weir_close_how);
 int weir_tcp_set(struct weir_tcp *, weir_id, enum weir_opt, intptr_t);
 int weir_tcp_info(const struct weir_tcp *, weir_id, struct weir_conn_info *);
 unsigned weir_tcp_ready(const struct weir_tcp *, weir_id);
-/* Tells the peer when its window has opened by a worthwhile step. */
-void weir_tcp_maybe_update(struct weir_tcp *, struct weir_conn *);
+/* Bytes have left the queue: tells the peer when its window has opened by a worthwhile step. */
+void weir_tcp_update(struct weir_tcp *, struct weir_conn *);
+static inline void weir_tcp_maybe_update(struct weir_tcp *t, struct weir_conn *c)
+{
+    if (!weir_tcp_window_stays(t, c)) weir_tcp_update(t, c);
+}
+void weir_tcp_wake_held(struct weir_tcp *);
 /* The application's last reference to a zbuf of seg_bytes in which bytes of this connection were lent went:
  * the window reopens. */
-void weir_tcp_returned(struct weir_tcp *, uint32_t lent_id, uint32_t bytes, uint32_t seg_bytes);
+static inline void weir_tcp_returned(struct weir_tcp *t, uint32_t lent_id, uint32_t bytes, uint32_t seg_bytes)
+{
+    uint32_t i = lent_id & ((1u << WEIR_ID_INDEX_BITS) - 1);
+    t->lent = t->lent > bytes ? t->lent - bytes : 0;
+    struct weir_conn *c = &t->conn[i];
+    if (c->id == lent_id) { /* it lives still: the id is from a head of ours, so there is such a cell */
+        c->lent = c->lent > bytes ? c->lent - bytes : 0;
+        seg_bytes = weir_min_u32(seg_bytes, c->rq.lent_seg_bytes);
+        c->rq.lent_seg_bytes -= seg_bytes;
+        t->mem.strict.pinned_bytes -= seg_bytes;
+        weir_tcp_maybe_update(t, c);
+    }
+    if (t->hold_wait) weir_tcp_wake_held(t);
+}
 /* ---- events.c ---- */
 /* Up to n events off the ready lists. */
 int weir_tcp_events(struct weir_tcp *, struct weir_event *, int n);

@@ -4,16 +4,12 @@
 
 #include "base/bits.h"
 
-void weir_tcp_ack_rtt(struct weir_tcp *t, struct weir_conn *c, const struct weir_txack *ta, uint32_t tsecr)
+void weir_tcp_ack_rtt_again(struct weir_tcp *t, struct weir_conn *c, uint32_t tsecr)
 {
-    if (ta->sample && !ta->resent) {
-        weir_tcp_rtt(t, c, (uint32_t)t->now_us - ta->sent_us);
-    } else if (tsecr) {
-        /* Some of it was sent twice: the rest waited for that, and only the echoed timestamp tells what this
-         * answers. */
-        uint32_t ms = t->now_ms - (tsecr - c->ts_offset);
-        if (ms < t->conf->rto_max_us / 1000) weir_tcp_rtt(t, c, ms * 1000 + 500);
-    }
+    /* Some of it was sent twice: the rest waited for that, and only the echoed timestamp tells what this
+     * answers. */
+    uint32_t ms = t->now_ms - (tsecr - c->ts_offset);
+    if (ms < t->conf->rto_max_us / 1000) weir_tcp_rtt(t, c, ms * 1000 + 500);
 }
 
 static void window_update(struct weir_tcp *t, struct weir_conn *c, const struct weir_seg *s)

@@ -1,6 +1,7 @@
 /* tcp_check.c: the invariants of TCP's tables, for tests and debug builds.
  *
- *     live            = cells with an id;  used cells = live + free list
+ *     live            = cells with an id;  used cells = live + free list;  a free cell is DETACHED
+ *     eff_mss, seg_max = what mss, timestamps and interface say
  *     a list's length = cells with its flag       (dirty, ready, blocked, memwait, accept)
  *     half_open       = cells of the listener with HALF_OPEN
  *     tw_live         = entries by age = entries marked used;  each is found by its addresses
@@ -21,6 +22,12 @@
         (out) = n_ >= 0 && end_ != (last) ? -1 : n_;                                                         \
     } while (0)
 
+static bool sizes_ok(const struct weir_tcp *t, const struct weir_conn *c)
+{
+    return c->state < WEIR_TCP_ESTABLISHED ||
+           (c->eff_mss == weir_tcp_eff_mss(c) && c->seg_max == weir_tcp_segment_max(t, c));
+}
+
 static bool cells_ok(const struct weir_tcp *t)
 {
     uint32_t live = 0, idle = 0;
@@ -28,11 +35,12 @@ static bool cells_ok(const struct weir_tcp *t)
         const struct weir_conn *c = &t->conn[i];
         if (!c->id) continue;
         live++;
+        if (!sizes_ok(t, c)) return false;
         if ((c->flags & WEIR_C_HASHED) && weir_conn_lookup(t, c->laddr, c->lport, c->raddr, c->rport) != c)
             return false;
     }
     for (uint32_t at = t->free_conn; at && idle <= t->n_conn; at = t->conn[at - 1].hash_next, idle++)
-        if (t->conn[at - 1].id) return false;
+        if (t->conn[at - 1].id || !(t->conn[at - 1].flags & WEIR_C_DETACHED)) return false;
     return live == t->live && live + idle == t->fresh_conn && t->fresh_conn <= t->n_conn;
 }
 

@@ -125,7 +125,7 @@ static inline struct weir_conn *fx_conn(uint16_t rport)
     c->raddr = c->next_hop = RIG_PEER2;
     c->lport = 80;
     c->rport = rport;
-    c->mss = FX_MSS;
+    weir_tcp_set_mss(&fx.t, c, FX_MSS);
     return c;
 }
 

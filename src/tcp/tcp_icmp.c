@@ -15,7 +15,7 @@ static void too_big(struct weir_tcp *t, struct weir_conn *c, uint32_t mtu)
     if (mtu < MTU_MIN) mtu = MTU_MIN;
     uint32_t mss = mtu - WEIR_IP4_BYTES - WEIR_TCP_BYTES;
     if (mss >= c->mss) return;
-    c->mss = (uint16_t)mss;
+    weir_tcp_set_mss(t, c, mss);
     /* Not congestion: everything goes again in smaller segments, cwnd stays. */
     (void)weir_txlist_lose(&c->tx, &t->mem, c->tx.una, c->tx.nxt);
     c->flags |= WEIR_C_FORCE;

@@ -192,29 +192,6 @@ static void maybe_persist(struct weir_tcp *t, struct weir_conn *c)
     if (!corked) weir_tcp_persist_start(t, c);
 }
 
-/* The usual debt of a connection on which nothing is amiss: all that was written, and it fits one segment.
- * false: the whole of weir_tcp_output has to look. What is left to do after this is what it would find:
- * nothing. */
-static bool send_all(struct weir_tcp *t, struct weir_conn *c)
-{
-    const uint32_t special = WEIR_C_FORCE | WEIR_C_CORK;
-    uint32_t seq = c->tx.nxt, bytes = c->sq.end - seq;
-    enum weir_send sent;
-    if (c->state != WEIR_TCP_ESTABLISHED || (c->flags & special) || c->tx.lost || c->sq.closed) return false;
-    if (bytes - 1 >= weir_tcp_eff_mss(c) || bytes > window_left(c, seq)) return false;
-    if (c->cwnd < c->tx.pipe + bytes || t->now_ms - c->heard_ms > c->rto_us / 1000) return false;
-    if (!(c->flags & WEIR_C_NODELAY) && c->tx.una != seq) return false;
-    if (!weir_txlist_room(&c->tx, &t->mem)) return false;
-    if (!weir_tcp_plain(t, c, seq, bytes, WEIR_TCP_ACK | WEIR_TCP_PSH, &sent)) return false;
-    if (sent != WEIR_SEND_OK) {
-        (void)refused(t, c, sent);
-        return true;
-    }
-    (void)weir_txlist_sent(&c->tx, &t->mem, seq + bytes, (uint32_t)t->now_us);
-    if (!(c->flags & WEIR_C_TIMING)) weir_tcp_rexmt_start(t, c);
-    return true;
-}
-
 static WEIR_APART void output_full(struct weir_tcp *t, struct weir_conn *c)
 {
     enum sent r = NOTHING;
@@ -240,7 +217,11 @@ static WEIR_APART void output_full(struct weir_tcp *t, struct weir_conn *c)
 
 void weir_tcp_output(struct weir_tcp *t, struct weir_conn *c)
 {
-    if (t->full_path || !send_all(t, c)) output_full(t, c);
+    int sent = t->full_path ? WEIR_NO_ANSWER : weir_tcp_answer(t, c);
+    if (sent == WEIR_NO_ANSWER)
+        output_full(t, c);
+    else if (sent != WEIR_SEND_OK)
+        (void)refused(t, c, (enum weir_send)sent);
 }
 
 /* Who sent until there was no more room is the first to be blocked, and would be the first again when there
@@ -249,6 +230,7 @@ void weir_tcp_output(struct weir_tcp *t, struct weir_conn *c)
 void weir_tcp_output_all(struct weir_tcp *t)
 {
     struct weir_conn *served = NULL;
+    t->ip->at_once = true;
     while (t->dirty_first) {
         struct weir_conn *c = &t->conn[t->dirty_first - 1];
         uint64_t sent = t->stats->tx_segments;
@@ -258,5 +240,6 @@ void weir_tcp_output_all(struct weir_tcp *t)
         weir_tcp_output(t, c);
         if ((c->flags & WEIR_C_BLOCKED) && t->stats->tx_segments != sent) served = c;
     }
+    t->ip->at_once = false;
     if (served) weir_conn_block_last(t, served);
 }

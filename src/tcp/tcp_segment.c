@@ -61,7 +61,7 @@ enum weir_send weir_tcp_segment(struct weir_tcp *t, struct weir_conn *c, uint32_
     }
     enum weir_send ready = weir_ip4_ready(t->ip, ifc, c->next_hop, 1 + n_pieces, mac);
     if (ready != WEIR_SEND_OK) return ready;
-    uint8_t *l4 = weir_ip4_block(t->ip, ifc);
+    uint8_t *l4 = weir_ip4_block_now(t->ip, ifc);
     if (!l4) return WEIR_SEND_WAIT_HEADER;
 
     struct weir_tcphdr h = {.sport = c->lport, .dport = c->rport, .seq = seq, .flags = flags};

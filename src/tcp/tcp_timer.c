@@ -12,11 +12,6 @@
 #define PERSIST_MAX_US 60000000u
 #define KEEP_AGAIN_MS  500u /* after a probe for which there was no neighbour, room or header block */
 
-static uint32_t to_ms(uint32_t us)
-{
-    return (uint32_t)(((uint64_t)us + 999) / 1000);
-}
-
 void weir_conn_timers(struct weir_tcp *t, struct weir_conn *c)
 {
     bool any = false;
@@ -36,20 +31,6 @@ void weir_conn_timers(struct weir_tcp *t, struct weir_conn *c)
     weir_wheel_set(&t->wheel, i, when);
 }
 
-static void rexmt_at(struct weir_tcp *t, struct weir_conn *c, uint32_t us)
-{
-    c->rexmt_ms =
-        t->now_ms + to_ms(us) + 1; /* the clock may be anywhere inside its millisecond: never early */
-    c->flags |= WEIR_C_TIMING;
-    weir_conn_timer_at(t, c, c->rexmt_ms);
-}
-
-void weir_tcp_rexmt_start(struct weir_tcp *t, struct weir_conn *c)
-{
-    c->flags &= ~(uint32_t)WEIR_C_PERSIST;
-    rexmt_at(t, c, c->rto_us);
-}
-
 void weir_tcp_rexmt_stop(struct weir_tcp *t, struct weir_conn *c)
 {
     (void)t;
@@ -65,7 +46,7 @@ static uint32_t backed_off(const struct weir_tcp *t, const struct weir_conn *c)
 void weir_tcp_persist_start(struct weir_tcp *t, struct weir_conn *c)
 {
     c->flags |= WEIR_C_PERSIST;
-    rexmt_at(t, c, weir_min_u32(backed_off(t, c), PERSIST_MAX_US));
+    weir_tcp_rexmt_at(t, c, weir_min_u32(backed_off(t, c), PERSIST_MAX_US));
 }
 
 void weir_tcp_keep_start(struct weir_tcp *t, struct weir_conn *c, uint32_t after_ms)

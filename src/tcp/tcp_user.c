@@ -71,7 +71,7 @@ int weir_tcp_connect(struct weir_tcp *t, uint32_t raddr, uint16_t rport, const s
     c->raddr = raddr;
     c->lport = lport;
     c->rport = rport;
-    c->mss = weir_tcp_mss_for(t, c, WEIR_TCP_MSS_DEFAULT);
+    weir_tcp_set_mss(t, c, weir_tcp_mss_for(t, c, WEIR_TCP_MSS_DEFAULT));
     if (o) {
         c->user = o->user;
         if (o->rcvbuf_bytes) c->rcvbuf = o->rcvbuf_bytes;

@@ -45,7 +45,7 @@ static void append_age(struct weir_tcp *t, struct weir_tw *w)
     if (t->tw_last)
         t->tw[t->tw_last - 1].next = me;
     else
-        t->tw_first = me;
+        t->tw_first = me, t->next_known = false;
     t->tw_last = me;
     w->expire_ms = t->now_ms + 2 * t->conf->msl_ms;
 }

@@ -34,6 +34,11 @@ struct weir_txrec {
     uint8_t times; /* transmissions, saturating; the most of any number in it */
 };
 
+static inline struct weir_txrec *weir_txrec_at(const struct weir_pktmem *m, uint32_t number)
+{
+    return (struct weir_txrec *)(void *)m->txrecs.base + (number - 1);
+}
+
 struct weir_txlist {
     uint32_t first, last; /* record numbers, 0: empty */
     uint32_t una, nxt;    /* what the records tile; equal iff empty */
@@ -65,14 +70,20 @@ static inline bool WEIR_DECISION(weir_txlist_room)(const struct weir_txlist *l, 
 /* [nxt, end) was sent for the first time. false iff the list is empty and no record can be had; nothing
  * changed then. */
 bool weir_txlist_sent_more(struct weir_txlist *, struct weir_pktmem *, uint32_t end, uint32_t now_us);
-static inline bool weir_txlist_sent(struct weir_txlist *l, struct weir_pktmem *m, uint32_t end,
-                                    uint32_t now_us)
+/* Its plain case: the list is empty, and weir_txlist_room said yes. */
+static inline bool weir_txlist_sent_first(struct weir_txlist *l, struct weir_pktmem *m, uint32_t end,
+                                          uint32_t now_us)
 {
-    if (l->first != 0 || l->max == 0) return weir_txlist_sent_more(l, m, end, now_us);
-    uint32_t number = weir_cells_get_here(&m->txrecs); /* the list's first, which is kept for it */
+    void *cell;
+    uint32_t number = weir_cells_get_here(&m->txrecs, sizeof(struct weir_txrec), &cell);
     if (number == 0) return false;
-    struct weir_txrec *r = (struct weir_txrec *)weir_cells_at(&m->txrecs, number);
-    *r = (struct weir_txrec){.seq = l->nxt, .end = end, .sent_us = now_us, .times = 1};
+    struct weir_txrec *r = cell;
+    r->seq = l->nxt;
+    r->end = end;
+    r->sent_us = now_us;
+    r->next = 0;
+    r->flags = 0;
+    r->times = 1;
     l->first = l->last = number;
     l->n = 1;
     m->txlists_used++;
@@ -80,22 +91,36 @@ static inline bool weir_txlist_sent(struct weir_txlist *l, struct weir_pktmem *m
     l->nxt = end;
     return true;
 }
+static inline bool weir_txlist_sent(struct weir_txlist *l, struct weir_pktmem *m, uint32_t end,
+                                    uint32_t now_us)
+{
+    if (l->first != 0 || l->max == 0) return weir_txlist_sent_more(l, m, end, now_us);
+    return weir_txlist_sent_first(l, m, end, now_us); /* the record that is kept for it */
+}
 
 /* Everything before una (una <= nxt, > the list's una) is acknowledged. */
 struct weir_txack weir_txlist_ack_some(struct weir_txlist *, struct weir_pktmem *, uint32_t una);
+/* Its plain case: una is nxt, and all that is out lies in one record, which was sent once. */
+static inline bool weir_txlist_is_plain(const struct weir_txlist *l, const struct weir_pktmem *m,
+                                        uint32_t una)
+{
+    return l->n == 1 && una == l->nxt && weir_txrec_at(m, l->first)->flags == 0;
+}
+/* Returns when it was sent. */
+static inline uint32_t weir_txlist_ack_plain(struct weir_txlist *l, struct weir_pktmem *m)
+{
+    uint32_t sent_us = weir_txrec_at(m, l->first)->sent_us;
+    weir_cells_put_here(&m->txrecs, sizeof(struct weir_txrec), l->first);
+    m->txlists_used--;
+    l->first = l->last = l->pipe = l->n = 0;
+    l->una = l->nxt;
+    return sent_us;
+}
 static inline struct weir_txack weir_txlist_ack(struct weir_txlist *l, struct weir_pktmem *m, uint32_t una)
 {
-    uint32_t number = l->first;
-    const struct weir_txrec *r = (const struct weir_txrec *)weir_cells_at(&m->txrecs, number);
-    if (number == 0 || r->end != una || r->flags != 0) return weir_txlist_ack_some(l, m, una);
-    /* Exactly the first record, which was sent once. */
-    struct weir_txack a = {.acked = una - l->una, .sent_us = r->sent_us, .sample = true};
-    l->pipe -= r->end - r->seq;
-    l->first = r->next;
-    if (l->first == 0) l->last = 0;
-    l->una = una;
-    weir_cells_put(&m->txrecs, number);
-    m->txlists_used -= --l->n == 0;
+    if (!weir_txlist_is_plain(l, m, una)) return weir_txlist_ack_some(l, m, una);
+    struct weir_txack a = {.acked = una - l->una, .sample = true};
+    a.sent_us = weir_txlist_ack_plain(l, m);
     return a;
 }
 

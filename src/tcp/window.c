@@ -17,9 +17,9 @@
  * Strict windows (config.window): a promise counts in segments. A byte that is queued or lent may pin a whole
  * segment, and recvq.c packs until it pins at most two bytes for each of payload; so half of what is left of
  * the connection's limit is promised, and the plan has the limits of all connections together. */
-#include "tcp/tcp.h"
-
 #include "base/bits.h"
+#include "tcp/fair.h"
+#include "tcp/tcp.h"
 
 uint32_t weir_tcp_seg_limit(const struct weir_tcp *t, uint32_t rcvbuf)
 {
@@ -49,7 +49,11 @@ static uint32_t right_edge(const struct weir_conn *c)
 static uint32_t cut(const struct weir_tcp *t, const struct weir_conn *c, uint32_t wnd)
 {
     if (t->mem.press.rung == WEIR_RUNG_NONE || c->rq.max_seg_bytes != 0) return wnd; /* strict: there is */
-    return weir_press_window(&t->mem.press, wnd, 2u * c->mss);
+    uint32_t least = 2u * c->mss, may = weir_fair_pins(t), held = c->rq.bytes + c->rq.ooo_bytes + c->lent;
+    uint64_t pins = (uint64_t)c->rq.seg_bytes + c->rq.ooo_seg_bytes + c->rq.lent_seg_bytes;
+    uint32_t room = pins < may ? (may - (uint32_t)pins) / 2 : 0;
+    if (held < least) room = weir_max_u32(room, least);
+    return weir_min_u32(weir_press_window(&t->mem.press, wnd, least), room);
 }
 
 bool weir_tcp_window_opened(const struct weir_tcp *t, const struct weir_conn *c)

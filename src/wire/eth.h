@@ -41,6 +41,18 @@ static inline bool weir_mac_equal(const uint8_t *a, const uint8_t *b)
     return ((x ^ y) | (uint32_t)(v ^ w)) == 0;
 }
 
+/* The address as a number to be compared with another one made so; reads two bytes more, p[0 .. 8). */
+static inline uint64_t weir_mac_word(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return v << 16;
+#else
+    return v >> 16;
+#endif
+}
+
 static inline bool weir_mac_is_group(const uint8_t mac[6])
 {
     return mac[0] & 1;

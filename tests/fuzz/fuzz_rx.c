@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "rxworld.h"
 
 #define CANARY_BYTES  256u
@@ -19,6 +20,7 @@
 #define TIME_STEPS    16u  /* deadlines of one operation */
 #define END_POLLS     2000u
 #define HALF_POLLS    1000u
+#define BLOCKED_US    20000u /* a poll each millisecond where there is no header block to send with */
 #define EVENTS        16
 #define RX_AREA_BYTES (1u << 20)
 
@@ -35,6 +37,14 @@ enum rx_mode {
     RX_HOSTILE = 32,   /* the device takes short pieces that cross no boundary */
     RX_BARE = 64,      /* no TIME-WAIT table, no out-of-order queue, no queue for neighbours */
     RX_NO_DELACK = 128 /* acknowledgements are never put off */
+};
+
+/* In the byte behind those: of memory. */
+enum rx_more {
+    RX_STRICT = 1,    /* strict windows */
+    RX_LEAST = 2,     /* the least plan for the connections and buffers of this world */
+    RX_ONE_CLASS = 4, /* headers and bytes share one class; not with RX_STRICT */
+    RX_MORE = 7
 };
 
 static void times(struct weir_config *c, uint8_t mode)
@@ -82,7 +92,51 @@ static void roomy(struct weir_config *c)
     c->zclasses = 3;
 }
 
-static void configure(struct weir_config *c, uint8_t mode)
+/* Buffers that the area holds as often as there are connections, and the zbufs for it. */
+static void strict(struct weir_config *c)
+{
+    struct weir_plan plan;
+    c->window = WEIR_WINDOW_STRICT;
+    c->zclasses = 2;
+    c->rcvbuf_bytes = weir_min_u32(c->rcvbuf_bytes, 16384);
+    while (weir_plan(c, &plan) == WEIR_EPLAN && plan.would <= UINT16_MAX)
+        *(strcmp(plan.option, "pbufs") == 0 ? &c->pbufs : &c->zclass[1].count) = (uint32_t)plan.would;
+}
+
+static void least(struct weir_config *c)
+{
+    struct weir_config wish = *c;
+    struct weir_plan plan;
+    FUZZ_CHECK(weir_plan_least(&wish, c, &plan) == 0);
+}
+
+static void one_class(struct weir_config *c)
+{
+    c->zclass[0] = c->zclass[1];
+    c->zclass[0].count += 2 * c->tx_burst;
+    c->zclasses = 1;
+}
+
+/* Header blocks for all that a device may hold: they would take what strict windows have promised. */
+#define RX_HEADERS (FUZZDEV_HELD + 64u)
+
+/* A device may post more than a plan reckons with: with strict windows there is that beside, and no more later than at
+ * first; with the least it may not. */
+static void choose_memory(struct weir_config *c, uint8_t more)
+{
+    if (more & RX_STRICT)
+        strict(c);
+    else if (more & RX_ONE_CLASS)
+        one_class(c);
+    if (more & RX_LEAST)
+        least(c);
+    else if (more & RX_STRICT)
+        c->zclass[1].count += FUZZDEV_POSTS / 2;
+    if (more & RX_STRICT) c->zclass[0].count = RX_HEADERS;
+    rx.posts = more & RX_LEAST ? c->rx_burst : more & RX_STRICT ? FUZZDEV_POSTS / 2 : FUZZDEV_POSTS;
+}
+
+static void configure(struct weir_config *c, uint8_t mode, uint8_t more)
 {
     uint32_t inside = mode & RX_INSIDE ? WEIR_ZINSIDE_BYTES : 0;
     memset(c, 0, sizeof *c);
@@ -101,6 +155,7 @@ static void configure(struct weir_config *c, uint8_t mode)
     c->neighbours = 3;
     c->ifaces = 1;
     c->plat = &rx.sim.plat;
+    choose_memory(c, more);
 }
 
 static struct weir_netdev_caps device(uint8_t mode, uint8_t mtu)
@@ -132,6 +187,7 @@ static struct weir_netdev_caps device(uint8_t mode, uint8_t mtu)
 static void check(void)
 {
     FUZZ_CHECK(weir_stack_check(rx.w) == 0);
+    FUZZ_CHECK(weir_strict_ok(&rx.w->tcp.mem.strict, &rx.w->z, 0));
     for (unsigned i = 0; i < CANARY_BYTES; i++)
         FUZZ_CHECK(rx.memory[rx.bytes + i] == CANARY);
 }
@@ -185,7 +241,7 @@ static void op_time(const struct rx_op *op)
 static void op_device(const struct rx_op *op)
 {
     rx.dev.room = op->n & 1 ? op->r[0] % 5 : 64;
-    rx.dev.want = op->n & 2 ? op->r[1] % FUZZDEV_POSTS : FUZZDEV_POSTS / 2;
+    rx.dev.want = weir_min_u32(op->n & 2 ? op->r[1] % FUZZDEV_POSTS : FUZZDEV_POSTS / 2, rx.posts);
     rx.dev.give = op->n & 4 ? op->r[2] % 8 : ~0u;
 }
 
@@ -254,7 +310,7 @@ enum rx_end {
 #define RX_RESET 16 /* and: the ladder's last resort, soon */
 #define RESET_MS 2000u
 
-/* r: mode, MTU and initial numbers, clock, what is there already, seed, end */
+/* r: mode, MTU and initial numbers, clock, what is there already, seed, end, memory */
 static void begin(const uint8_t *r)
 {
     static const uint64_t clocks_ms[4] = {1, 0xffffff00u, 0x7fffff00u, 0xfffffff00000u};
@@ -265,7 +321,7 @@ static void begin(const uint8_t *r)
     if (!rx.alone) memcpy(addr.gateway, (const uint8_t[4]){10, 0, 0, 1}, 4);
     weir_sim_init(&rx.sim, r[4]);
     rx.sim.now_us = clocks_ms[r[2] & 3] * 1000;
-    configure(&rx.conf, r[0]);
+    configure(&rx.conf, r[0], r[6] & RX_MORE);
     if (r[5] & RX_RESET) rx.conf.reset_after_ms = RESET_MS;
     FUZZ_CHECK(weir_plan(&rx.conf, &plan) == 0 && plan.total_bytes <= RX_AREA_BYTES);
     if (rx.memory == NULL) rx.memory = aligned_alloc(4096, RX_AREA_BYTES + 4096);
@@ -276,6 +332,7 @@ static void begin(const uint8_t *r)
     struct weir_area area = {.base = rx.memory, .bytes = rx.bytes};
     FUZZ_CHECK(weir_start(&rx.w, &rx.conf, &area, 1) == 0);
     fuzzdev_init(&rx.dev, &caps, rx_sent, NULL);
+    rx.dev.want = weir_min_u32(rx.dev.want, rx.posts);
     FUZZ_CHECK(weir_attach(rx.w, &rx.dev.dev, &addr) == 0);
     rx_flows_init(r[1] >> 2);
 }
@@ -327,6 +384,7 @@ static void fade_out(bool abort)
     rx_poll();
     for (unsigned i = 0; i < END_POLLS && !all_back(); i++) {
         if (i == HALF_POLLS) rx.mute = true;
+        if (rx.w->tcp.blocked_room) rx.sim.now_us += BLOCKED_US;
         if (!next_deadline()) break;
     }
     FUZZ_CHECK(all_back());
@@ -336,7 +394,7 @@ static void end(uint8_t how)
 {
     rx.events = EVENTS;
     rx.dev.room = 64;
-    rx.dev.want = FUZZDEV_POSTS / 2;
+    rx.dev.want = weir_min_u32(FUZZDEV_POSTS / 2, rx.posts);
     rx.dev.give = ~0u;
     rx_poll();
     if ((how & (RX_STOP | RX_STOP_HELD)) == 0) fade_out((how & RX_ABORT) != 0);

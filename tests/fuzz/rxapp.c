@@ -117,7 +117,8 @@ weir_id rx_connect_to(const struct rx_flow *f)
     weir_id id = 0;
     if (c == NULL) return 0;
     int r = weir_connect(rx.w, &a, &opts, &id);
-    FUZZ_CHECK(r == 0 || r == WEIR_EMFILE || (r == WEIR_ENETUNREACH && rx.alone));
+    FUZZ_CHECK(r == 0 || r == WEIR_EMFILE || (r == WEIR_ENETUNREACH && rx.alone) ||
+               (r == WEIR_ENOMEM && rx.conf.window == WEIR_WINDOW_STRICT));
     if (r == 0) conn_begin(c, id);
     return id;
 }
@@ -359,7 +360,9 @@ void rx_op_set(const struct rx_op *op)
     intptr_t value = sizes ? bytes[op->r[1] & 7] : op->r[1] & 1;
     if (opt == WEIR_OPT_SNDBUF && value > (intptr_t)RX_SHADOW_BYTES) value = RX_SHADOW_BYTES;
     int r = weir_set(rx.w, c->id, opt, value);
-    FUZZ_CHECK(r == (!c->open ? WEIR_ESTALE : sizes && value < 2048 ? WEIR_EINVAL : 0));
+    bool large = opt == WEIR_OPT_RCVBUF && rx.conf.window == WEIR_WINDOW_STRICT &&
+                 value > (intptr_t)rx.conf.rcvbuf_bytes;
+    FUZZ_CHECK(r == (!c->open ? WEIR_ESTALE : sizes && (value < 2048 || large) ? WEIR_EINVAL : 0));
 }
 
 static void look_at_zbufs(void)

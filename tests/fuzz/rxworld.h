@@ -105,12 +105,13 @@ struct rx_world {
     weir_id listener[RX_LISTENERS];
     struct rx_prep prep;
 
-    bool alone;    /* there is no gateway */
-    bool mute;     /* nobody answers ARP */
-    bool foreign;  /* bytes may have come in that no flow's rule made: what is read proves nothing */
-    bool careless; /* the application wrote from memory that is not its own: what is sent proves nothing */
-    unsigned hold; /* operations that still go by without a poll */
-    int events;    /* how many the next polls take */
+    bool alone;     /* there is no gateway */
+    bool mute;      /* nobody answers ARP */
+    bool foreign;   /* bytes may have come in that no flow's rule made: what is read proves nothing */
+    bool careless;  /* the application wrote from memory that is not its own: what is sent proves nothing */
+    unsigned posts; /* buffers that the device may want posted */
+    unsigned hold;  /* operations that still go by without a poll */
+    int events;     /* how many the next polls take */
 };
 
 extern struct rx_world rx;
