@@ -41,12 +41,11 @@ __thread struct shim_arena *shim_mine __attribute__((tls_model("initial-exec")))
 
 /* ---- start ---- */
 
-/* The mapping, aligned to granules, and in *bytes what was had. */
+/* The mapping, aligned to granules and without access, and in *bytes what was had. */
 static void *reserve(size_t *bytes)
 {
     for (; *bytes >= 4 * GRANULE; *bytes /= 2) {
-        char *p = mmap(NULL, *bytes + GRANULE, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        char *p = mmap(NULL, *bytes + GRANULE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (p == MAP_FAILED) continue;
         size_t gap = (size_t)(0 - (uintptr_t)p) & (GRANULE - 1);
         if (gap > 0) munmap(p, gap);
@@ -75,7 +74,13 @@ static void start(void)
     struct weir_area area = {.base = base, .bytes = bytes};
     struct weir_mem_conf conf = {
         .granule_bytes = GRANULE, .slabs = WEIR_MEM_SLABS_MAX, .zeroed = 1, .hooks = shim_large_hooks};
-    if (base && weir_mem_open(&shim.mem, &area, 1, &conf) == 0) shim.reserve_bytes = bytes;
+    size_t tables =
+        (WEIR_MEM_SLABS_MAX + 1) * sizeof(struct weir_mem_slab) + bytes / GRANULE * 2 + 2 * GRANULE;
+    shim.base = base;
+    shim.reserve_bytes = bytes;
+    bool opened = base && shim_large_begin(tables < bytes ? tables / GRANULE * GRANULE : bytes) &&
+                  weir_mem_open(&shim.mem, &area, 1, &conf) == 0;
+    if (!opened) shim.reserve_bytes = 0;
     atomic_store_explicit(&shim.ready, 1, memory_order_release);
 }
 

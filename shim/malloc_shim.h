@@ -60,6 +60,7 @@ struct shim {
     uint32_t arenas;
     _Atomic uint32_t threads; /* that ever allocated: the next one's arena */
     _Atomic uint64_t bad;     /* wrong addresses */
+    char *base;               /* of the reserve */
     uint64_t reserve_bytes;
     size_t page_bytes; /* of the system, a power of two */
     struct shim_options options;
@@ -81,6 +82,9 @@ size_t shim_trim(void);
 /* ---- malloc_large.c ---- */
 
 extern const struct weir_keeper shim_large_keeper;
+
+/* The first so many bytes of the reserve can be used. false: the system refuses it. */
+bool shim_large_begin(size_t bytes);
 
 /* For the weir_mem: which pages are whose. */
 extern const struct weir_mem_hooks shim_large_hooks;

@@ -407,6 +407,26 @@ static void runs_out(void)
     must(malloc((size_t)1 << 40) == NULL && errno == ENOMEM);
 }
 
+/* ---- memory that must stay resident ---- */
+
+/* With 1 GiB for the library: what was never asked for stays away. */
+static void locked(void)
+{
+    char text[4096] = "";
+    free(malloc(100));
+    if (mlockall(MCL_CURRENT) != 0) {
+        printf("locked: skipped, mlockall is not allowed here\n");
+        return;
+    }
+    int fd = open("/proc/self/statm", O_RDONLY);
+    must(fd >= 0 && read(fd, text, sizeof text - 1) > 0);
+    unsigned long long resident =
+        strtoull(strchr(text, ' '), NULL, 10) * (unsigned long long)sysconf(_SC_PAGESIZE);
+    printf("locked: %llu bytes\n", resident);
+    must(resident < 300u << 20);
+    memset(malloc(50 << 20), 1, 50 << 20);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -414,7 +434,8 @@ int main(int argc, char **argv)
         void (*run)(void);
     } cases[] = {{"handlers", handlers},   {"starts", starts},         {"comings", comings},
                  {"errno", keeps_errno},   {"leaves", leaves},         {"moves", moves},
-                 {"no_stderr", no_stderr}, {"all_closed", all_closed}, {"runs_out", runs_out}};
+                 {"no_stderr", no_stderr}, {"all_closed", all_closed}, {"runs_out", runs_out},
+                 {"locked", locked}};
     const char *text = getenv("WEIR_SEED");
     seed = text ? strtoull(text, NULL, 0) : 1;
     (void)alarm(HANG_S);

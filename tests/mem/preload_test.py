@@ -47,6 +47,7 @@ def hazards(proof):
     """Each was seen to hang or to break something once, or could."""
     for case, times, options in (("handlers", 4, {}), ("starts", 4, {}), ("comings", 2, {}), ("moves", 1, {}),
                                  ("errno", 6, {"WEIR_MALLOC_ARENAS": "1"}), ("leaves", 20, {}), ("all_closed", 1, {}),
+                                 ("locked", 1, {"WEIR_MALLOC_BYTES": "1g"}),
                                  ("no_stderr", 1, {"close_stderr": True}), ("runs_out", 4, {"WEIR_MALLOC_BYTES": "32m"})):
         ended = [proof.run(case, program=proof.hazards, WEIR_SEED=str(i + 1), **options) for i in range(times)]
         bad = [(i + 1, status, told[-300:]) for i, (status, _, told) in enumerate(ended) if status != 0]
