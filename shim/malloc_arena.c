@@ -20,7 +20,6 @@
  * Rejected. A mapping a large block, found by a hash of addresses: two system calls and a kernel's structure a
  * block, memory outside of the bound, and a foreign address would cost a search. */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -29,7 +28,6 @@
 
 #include "malloc_shim.h"
 
-#define STATS_FD    700 /* or above: where a program looks for no descriptor of its own */
 #define GRANULE     ((size_t)65536)
 #define GROW_BYTES  (sizeof(void *) == 8 ? (size_t)64 << 20 : (size_t)4 << 20)
 #define AREA_BYTES  (sizeof(void *) == 8 ? (size_t)2 << 30 : (size_t)256 << 20)
@@ -43,12 +41,11 @@ __thread struct shim_arena *shim_mine __attribute__((tls_model("initial-exec")))
 
 /* ---- start ---- */
 
-/* The mapping, aligned to granules, and in *bytes what was had. */
+/* The mapping, aligned to granules and without access, and in *bytes what was had. */
 static void *reserve(size_t *bytes)
 {
     for (; *bytes >= 4 * GRANULE; *bytes /= 2) {
-        char *p = mmap(NULL, *bytes + GRANULE, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        char *p = mmap(NULL, *bytes + GRANULE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (p == MAP_FAILED) continue;
         size_t gap = (size_t)(0 - (uintptr_t)p) & (GRANULE - 1);
         if (gap > 0) munmap(p, gap);
@@ -69,13 +66,21 @@ static uint32_t processors(void)
 static void start(void)
 {
     shim_options_read(&shim.options);
+    long page = sysconf(_SC_PAGESIZE);
+    shim.page_bytes = page > 0 ? (size_t)page : 4096;
     shim.arenas = shim.options.arenas > 0 ? shim.options.arenas : processors();
     size_t bytes = (size_t)(shim.options.bytes / GRANULE * GRANULE);
     void *base = reserve(&bytes);
     struct weir_area area = {.base = base, .bytes = bytes};
     struct weir_mem_conf conf = {
         .granule_bytes = GRANULE, .slabs = WEIR_MEM_SLABS_MAX, .zeroed = 1, .hooks = shim_large_hooks};
-    if (base && weir_mem_open(&shim.mem, &area, 1, &conf) == 0) shim.reserve_bytes = bytes;
+    size_t tables =
+        (WEIR_MEM_SLABS_MAX + 1) * sizeof(struct weir_mem_slab) + bytes / GRANULE * 2 + 2 * GRANULE;
+    shim.base = base;
+    shim.reserve_bytes = bytes;
+    bool opened = base && shim_large_begin(tables < bytes ? tables / GRANULE * GRANULE : bytes) &&
+                  weir_mem_open(&shim.mem, &area, 1, &conf) == 0;
+    if (!opened) shim.reserve_bytes = 0;
     atomic_store_explicit(&shim.ready, 1, memory_order_release);
 }
 
@@ -166,10 +171,12 @@ static void fork_prepare(void)
     fork_before[1] = shim_lock_enter(&shim.mem_lock);
     for (uint32_t i = 0; i < SHIM_ARENAS_MAX; i++)
         fork_before[2 + i] = shim_lock_enter(&shim.arena[i].lock);
+    shim_lock_forking(true);
 }
 
 static void fork_parent(void)
 {
+    shim_lock_forking(false);
     for (uint32_t i = SHIM_ARENAS_MAX; i-- > 0;)
         shim_lock_leave(&shim.arena[i].lock, fork_before[2 + i]);
     shim_lock_leave(&shim.mem_lock, fork_before[1]);
@@ -183,14 +190,15 @@ static void fork_child(void)
         atomic_store(&shim.arena[i].lock.state, 0);
     atomic_store(&shim.mem_lock.state, 0);
     atomic_store(&shim.starting.state, 0);
+    shim_lock_forking(false);
 }
 
 __attribute__((constructor)) static void begin(void)
 {
     (void)shim_arena();
     (void)pthread_atfork(fork_prepare, fork_parent, fork_child);
-    /* Some programs close stderr in a handler of exit, before destructors run. */
-    if (shim.options.stats) shim.stats_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STATS_FD);
+    if (shim.options.bad) shim_tell_options();
+    if (shim.options.stats) shim_stats_begin();
 }
 
 __attribute__((destructor)) static void end(void)

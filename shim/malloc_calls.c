@@ -9,7 +9,7 @@
 #include "malloc_shim.h"
 
 #define EXPORT __attribute__((visibility("default")))
-#define PAGE   ((size_t)4096)
+#define APART  ((size_t)4096) /* blocks of a larger alignment have a range of their own */
 
 static bool is_pow2(size_t x)
 {
@@ -26,7 +26,7 @@ static void *none(int err)
 static inline void *take(size_t size, size_t align, bool *zero)
 {
     *zero = false;
-    if (size < SHIM_LARGE_BYTES && align <= PAGE) return shim_take(size, align);
+    if (size < SHIM_LARGE_BYTES && align <= APART) return shim_take(size, align);
     if (size > PTRDIFF_MAX || align > PTRDIFF_MAX) return none(ENOMEM);
     (void)shim_arena(); /* has begun, then */
     return shim_large_take(size, align, zero);
@@ -128,15 +128,22 @@ EXPORT void *memalign(size_t align, size_t size)
     return up >= align ? aligned(up, size) : none(EINVAL);
 }
 
+/* Before the first request the page's size isn't known. */
+static size_t page(void)
+{
+    (void)shim_arena();
+    return shim.page_bytes;
+}
+
 EXPORT void *valloc(size_t size)
 {
-    return aligned(PAGE, size);
+    return aligned(page(), size);
 }
 
 EXPORT void *pvalloc(size_t size)
 {
     if (size > PTRDIFF_MAX) return none(ENOMEM);
-    return aligned(PAGE, (size + PAGE - 1) & ~(PAGE - 1));
+    return aligned(page(), (size + page() - 1) & ~(page() - 1));
 }
 
 EXPORT size_t malloc_usable_size(void *block)
@@ -147,13 +154,14 @@ EXPORT size_t malloc_usable_size(void *block)
 
 /* ---- pages back to the system ---- */
 
-/* The pages inside a free block, apart from what its scheme may keep at its begin and end. */
+/* The pages inside a free block, apart from what its scheme may keep at its begin and end. Whole pages of the
+ * system: it rounds a length up. */
 static int purge_block(void *arg, const struct weir_block *b)
 {
-    size_t *sum = arg;
-    if (b->state != WEIR_BLOCK_FREE || b->bytes < 3 * PAGE) return 0;
-    uintptr_t from = ((uintptr_t)b->start + 256 + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
-    uintptr_t to = ((uintptr_t)b->start + b->bytes - 256) & ~(uintptr_t)(PAGE - 1);
+    size_t *sum = arg, bytes = shim.page_bytes;
+    if (b->state != WEIR_BLOCK_FREE || b->bytes < 3 * bytes) return 0;
+    uintptr_t from = ((uintptr_t)b->start + 256 + bytes - 1) & ~(uintptr_t)(bytes - 1);
+    uintptr_t to = ((uintptr_t)b->start + b->bytes - 256) & ~(uintptr_t)(bytes - 1);
     if (to > from && madvise((void *)from, to - from, MADV_DONTNEED) == 0) *sum += to - from;
     return 0;
 }

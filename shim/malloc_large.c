@@ -5,7 +5,11 @@
  * go back to the system first. A range that takes kept pages over is not zero, and calloc clears it.
  *
  * Invariants, under mem_lock: kept stretches are disjoint and lie in free granules; kept_bytes is their sum; pages
- * of free granules that are not kept are zeros.
+ * of free granules that are not kept are zeros; what lies from ready_end on was never taken and has no access.
+ *
+ * Memory gets its access when it is first taken, READY_BYTES ahead: mlockall makes all resident that a program
+ * may read or write, which would be the whole reserve, and a system that counts mappings against its memory counts
+ * these.
  *
  * A block that grows takes the granules behind it, where they are free; else its pages move to a range of
  * their own by mremap: nothing is copied. */
@@ -19,6 +23,10 @@
 #define KEPT       16u
 #define KEEP_BYTES ((size_t)16 << 20)
 #define KEEP_MOST  ((size_t)4 << 20) /* of one stretch */
+
+#define READY_BYTES ((size_t)4 << 20)
+
+static char *ready_end;
 
 static struct stretch {
     char *base;
@@ -53,11 +61,37 @@ static void keep(char *base, size_t bytes)
     stat.kept_bytes += bytes;
 }
 
+static bool access_up_to(char *end)
+{
+    if (mprotect(ready_end, (size_t)(end - ready_end), PROT_READ | PROT_WRITE) != 0) return false;
+    ready_end = end;
+    return true;
+}
+
+/* false: the system refuses it. */
+static bool make_ready(char *end)
+{
+    int saved = errno;
+    char *reserve_end = shim.base + shim.reserve_bytes;
+    if (end <= ready_end) return true;
+    size_t left = (size_t)(reserve_end - end);
+    bool ready = access_up_to(left > READY_BYTES ? end + READY_BYTES : reserve_end) || access_up_to(end);
+    errno = saved;
+    return ready;
+}
+
+bool shim_large_begin(size_t bytes)
+{
+    ready_end = shim.base;
+    return access_up_to(ready_end + bytes);
+}
+
 /* The range is in use: kept pages of it are its own, and what is kept beside it goes back. */
-static void on_taken(void *ctx, void *range, size_t bytes)
+static int on_taken(void *ctx, void *range, size_t bytes)
 {
     char *base = range;
     (void)ctx;
+    if (!make_ready(base + bytes)) return WEIR_ENOMEM;
     last_was_kept = false;
     for (uint32_t i = kept_n; i-- > 0;) {
         struct stretch s = kept[i];
@@ -67,6 +101,7 @@ static void on_taken(void *ctx, void *range, size_t bytes)
         forget(i);
         last_was_kept = true;
     }
+    return 0;
 }
 
 static void on_given(void *ctx, void *range, size_t bytes)
@@ -128,11 +163,27 @@ static int release(void *obj, void *block)
     return err;
 }
 
-/* Moves the pages; their old place stays mapped, and empty. false: nothing has moved (a kernel before 5.7). */
+/* Moves the pages; their old place stays mapped, and empty. false: nothing has moved (a kernel before 5.7, a
+ * range of several mappings, a limit).
+ *
+ * In two steps: a move to a fixed place unmaps what is there before it looks at what it moves, and when it
+ * refuses that, as kernels before 6.17 do where an earlier move has left a border of two mappings within, it
+ * leaves a hole in the reserve. The first step has nothing to lose, and the second moves one whole mapping.
+ * Should that be refused for want of memory, a hole is closed. */
 static bool move_pages(char *to, char *from, size_t bytes)
 {
 #ifdef MREMAP_DONTUNMAP
-    return mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) != MAP_FAILED;
+    int saved = errno;
+    char *between = mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+    bool moved = between != MAP_FAILED;
+    if (moved && mremap(between, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
+        (void)mmap(to, bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+        memcpy(to, between, bytes);
+        (void)munmap(between, bytes);
+    }
+    errno = saved;
+    return moved;
 #else
     (void)to;
     (void)from;

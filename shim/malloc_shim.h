@@ -25,12 +25,20 @@ uintptr_t shim_lock_enter(void *lock);
 void shim_lock_leave(void *lock, uintptr_t before);
 struct weir_lock shim_lock_hooks(struct shim_lock *);
 
+/* The calling thread holds all locks from now on, or no longer: until then it may enter them once more. */
+void shim_lock_forking(bool now);
+
+/* false: it stays held, as when a handler of a signal that interrupted its holder asks. */
+bool shim_lock_soon(struct shim_lock *);
+
 /* ---- malloc_options.c ---- */
 
 struct shim_options {
     uint64_t bytes;  /* of the reserve at most */
     uint32_t arenas; /* 0: one a processor */
     bool abort, stats;
+    const char *bad;     /* a variable that says nothing sensible; NULL: none */
+    const char *bad_why; /* and what to do about it */
 };
 
 void shim_options_read(struct shim_options *);
@@ -52,8 +60,9 @@ struct shim {
     uint32_t arenas;
     _Atomic uint32_t threads; /* that ever allocated: the next one's arena */
     _Atomic uint64_t bad;     /* wrong addresses */
+    char *base;               /* of the reserve */
     uint64_t reserve_bytes;
-    int stats_fd; /* a copy of stderr, < 1: none */
+    size_t page_bytes; /* of the system, a power of two */
     struct shim_options options;
 };
 extern struct shim shim;
@@ -73,6 +82,9 @@ size_t shim_trim(void);
 /* ---- malloc_large.c ---- */
 
 extern const struct weir_keeper shim_large_keeper;
+
+/* The first so many bytes of the reserve can be used. false: the system refuses it. */
+bool shim_large_begin(size_t bytes);
 
 /* For the weir_mem: which pages are whose. */
 extern const struct weir_mem_hooks shim_large_hooks;
@@ -96,6 +108,12 @@ void shim_large_info(struct shim_large_stat *);
 
 /* A release or change of size of a wrong address: a line on stderr, and abort where that was chosen. */
 void shim_bad(const char *call, const void *block, int err);
+
+/* A variable that isn't understood, when there is one: a line on stderr. */
+void shim_tell_options(void);
+
+/* For stderr as it is now, which some programs close or give to something else before they exit. */
+void shim_stats_begin(void);
 
 /* At exit. */
 void shim_stats(void);

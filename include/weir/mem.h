@@ -88,7 +88,9 @@ struct weir_mem_item {
  * go back to a system. Must not call the weir_mem. */
 struct weir_mem_hooks {
     void *ctx;
-    void (*taken)(void *ctx, void *base, size_t bytes); /* is a keeper's from now on; NULL: not told */
+    int (*taken)(void *ctx, void *base,
+                 size_t bytes); /* is a keeper's from now on, unless < 0 is returned: then the
+                                                          range is refused; NULL: not told */
     void (*given)(void *ctx, void *base, size_t bytes); /* is nobody's from now on; NULL: not told */
 };
 

@@ -561,6 +561,36 @@ static void a_keeper_that_tells_nonsense_is_found(void **state)
     assert_int_equal(weir_mem_walk(&m, watch, &w), WEIR_ESTALE);
 }
 
+/* A system that gives no more: the range is nobody's, and a block keeps its length. */
+static int refuse_from(void *ctx, void *base, size_t bytes)
+{
+    return (uintptr_t)base + bytes > *(uintptr_t *)ctx ? WEIR_ENOMEM : 0;
+}
+
+static void a_hook_can_refuse(void **state)
+{
+    (void)state;
+    static _Alignas(4096) uint8_t area[1 << 16];
+    static const struct weir_keeper keeper = {.name = "k"};
+    uintptr_t limit = (uintptr_t)area + sizeof area / 2;
+    struct weir_mem m;
+    struct weir_area a = {.base = area, .bytes = sizeof area};
+    struct weir_mem_conf conf = {
+        .granule_bytes = 1024, .slabs = 20, .hooks = {.ctx = &limit, .taken = refuse_from}};
+    assert_int_equal(weir_mem_open(&m, &a, 1, &conf), 0);
+    uint64_t whole = m.free_bytes;
+    void *p = weir_mem_take(&m, 4096, 0, &keeper, NULL, "p");
+    assert_non_null(p);
+    assert_null(weir_mem_take(&m, sizeof area / 2, 0, &keeper, NULL, "q"));
+    assert_int_equal(weir_mem_stretch(&m, p, sizeof area / 2), WEIR_ENOMEM);
+    assert_int_equal(whole - m.free_bytes, 4096);
+    assert_int_equal(m.ranges, 1);
+    assert_int_equal(weir_ownermap_check(&m), 0);
+    assert_int_equal(weir_mem_stretch(&m, p, 8192), 0);
+    assert_int_equal(weir_mem_give(&m, p), 0);
+    assert_int_equal(m.free_bytes, whole);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -572,6 +602,7 @@ int main(void)
         cmocka_unit_test(errors_are_typed),
         cmocka_unit_test(why_nothing_was_had),
         cmocka_unit_test(sealed_memory_hands_out_nothing),
+        cmocka_unit_test(a_hook_can_refuse),
         cmocka_unit_test(close_waits_for_the_last_block),
         cmocka_unit_test(a_walk_tells_of_every_byte_once),
         cmocka_unit_test(a_keeper_that_tells_nonsense_is_found),

@@ -149,11 +149,11 @@ static bool grow(struct weir_heap *h, size_t size, size_t align)
 {
     const struct weir_heap_conf *c = &h->conf;
     size_t least = with_slack(size, align), most = c->area_bytes > 0 ? c->area_bytes : c->grow_bytes;
-    size_t bytes = h->part_bytes > c->grow_bytes ? h->part_bytes : c->grow_bytes;
     if (c->grow_bytes == 0 || least > most) return false;
+    uintptr_t before = weir_lock_enter(&c->mem_lock);
+    size_t bytes = h->part_bytes > c->grow_bytes ? h->part_bytes : c->grow_bytes;
     if (bytes > most) bytes = most;
     if (bytes < least) bytes = least;
-    uintptr_t before = weir_lock_enter(&c->mem_lock);
     void *base = range(h, &bytes, least);
     int err = base ? weir_part_add(&h->part, base, bytes) : WEIR_ENOMEM;
     if (err < 0 && base) (void)weir_mem_give(h->mem, base);

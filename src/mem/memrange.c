@@ -13,9 +13,10 @@ static void *got_none(struct weir_mem *m, enum weir_why why)
     return NULL;
 }
 
-static void tell_taken(const struct weir_mem *m, uintptr_t base, size_t bytes)
+/* false: it is refused. */
+static bool tell_taken(const struct weir_mem *m, uintptr_t base, size_t bytes)
 {
-    if (m->hooks.taken) m->hooks.taken(m->hooks.ctx, (void *)base, bytes);
+    return !m->hooks.taken || m->hooks.taken(m->hooks.ctx, (void *)base, bytes) >= 0;
 }
 
 static void tell_given(const struct weir_mem *m, uintptr_t base, size_t bytes)
@@ -56,11 +57,14 @@ void *weir_mem_take(struct weir_mem *m, size_t bytes, size_t align, const struct
     if (base == 0) return got_none(m, why_none(m, bytes));
     struct weir_mem_slab *s = weir_ownermap_add(m, base, bytes);
     if (!s) return got_none(m, WEIR_WHY_LIMIT);
+    if (!tell_taken(m, base, bytes)) {
+        weir_ownermap_drop(m, s);
+        return got_none(m, WEIR_WHY_FULL);
+    }
     s->keeper = keeper;
     s->obj = obj;
     s->name = name;
     m->takes++;
-    tell_taken(m, base, bytes);
     return (void *)base;
 }
 
@@ -96,7 +100,10 @@ int weir_mem_stretch(struct weir_mem *m, void *base, size_t bytes)
     if (bytes > s->bytes && m->sealed) return WEIR_ESEALED;
     size_t was = s->bytes;
     if (!weir_ownermap_stretch(m, s, bytes)) return WEIR_ENOMEM;
-    if (bytes > was) tell_taken(m, s->base + was, bytes - was);
+    if (bytes > was && !tell_taken(m, s->base + was, bytes - was)) {
+        (void)weir_ownermap_stretch(m, s, was); /* shorter: always */
+        return WEIR_ENOMEM;
+    }
     if (bytes < was) tell_given(m, s->base + bytes, was - bytes);
     return 0;
 }

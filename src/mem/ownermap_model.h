@@ -38,10 +38,11 @@ struct model {
     uint64_t in_hand; /* bytes, by what the hooks told */
 };
 
-static inline void model_taken(void *ctx, void *base, size_t bytes)
+static inline int model_taken(void *ctx, void *base, size_t bytes)
 {
     (void)base;
     ((struct model *)ctx)->in_hand += bytes;
+    return 0;
 }
 static inline void model_given(void *ctx, void *base, size_t bytes)
 {

@@ -59,7 +59,7 @@ WEIR_TEMPLATE bool flip(struct weir_small *s, uintptr_t grain, bool was)
 {
     uint32_t before = s->bits[grain / 32], after = before ^ (uint32_t)1 << ((uint32_t)grain & 31);
     if ((after < before) != was) return false;
-    s->bits[grain / 32] = after;
+    __atomic_store_n(&s->bits[grain / 32], after, __ATOMIC_RELAXED); /* memsmall.c reads it without a lock */
     return true;
 }
 

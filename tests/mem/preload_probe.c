@@ -180,6 +180,19 @@ static void edges(void)
     must(posix_memalign(&p, 3, 8) == EINVAL && posix_memalign(&p, sizeof(void *) / 2, 8) == EINVAL);
     must(hide(memalign(far_too_much() / (SIZE_MAX / 100), 50)) != NULL);
     must(malloc_usable_size(NULL) == 0);
+    void *untouched = &p;
+    must(posix_memalign(&untouched, 24, 8) == EINVAL && posix_memalign(&untouched, 0, 8) == EINVAL);
+    must(posix_memalign(&untouched, 64, far_too_much() - 100) == ENOMEM && untouched == &p);
+    errno = 0;
+    must(hide(aligned_alloc(far_too_much() / (SIZE_MAX / 3), 9)) == NULL && errno == EINVAL);
+    for (size_t align = sizeof(void *); align <= 1u << 20; align *= 2) {
+        must(posix_memalign(&p, align, 0) == 0 && p != NULL && (uintptr_t)p % align == 0);
+        must(posix_memalign(&q, align, 0) == 0 && q != NULL && q != p);
+        free(p);
+        free(q);
+    }
+    p = hide(reallocarray(malloc(10), 5, 0));
+    must(p == NULL);
     errno = 77;
     free(hide(malloc(2000000)));
     free(hide(malloc(20)));

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 
-SECONDS = 400  # the most that one run of a program may take, on a machine with much else to do
+SECONDS = 400  # the most that one run of a program may take, times not counted in which it waited for a processor
 REDIS_KEYS = 60000
 PEERS = {"mimalloc": "libmimalloc.so.2", "jemalloc": "libjemalloc.so.2", "tcmalloc": "libtcmalloc_minimal.so.4"}
 LIBRARY_FOLDERS = ("/usr/lib/*-linux-gnu", "/lib/*-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib")
@@ -106,20 +106,64 @@ def environment(preload, weir, **more):
     return dict(env, LC_ALL="C", PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1", **more)
 
 
+def text_of(path):
+    try:
+        with open(path, encoding="ascii", errors="replace") as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
+class Session:
+    """The processes that a program started: how long they had to wait for a processor, and what they do now. Niced, on a
+    machine with much else to do, a program's second takes minutes, with every malloc alike: that is no hang."""
+
+    def __init__(self, leader):
+        self.leader, self.waited, self.lost, self.looked = leader, {}, 0.0, 0.0
+
+    def stats(self):
+        for path in glob.glob("/proc/[0-9]*/stat"):
+            fields = text_of(path).rpartition(")")[2].split()
+            if len(fields) > 12 and int(fields[3]) == self.leader:
+                yield path[:-5], fields
+
+    def look(self):
+        """Once a second: what the thread that waited longest since then waited is no time of the program's."""
+        if time.monotonic() < self.looked + 1:
+            return
+        self.looked, longest = time.monotonic(), 0.0
+        for folder, _ in self.stats():
+            for path in glob.glob(folder + "/task/*/schedstat"):
+                words = text_of(path).split()
+                now = int(words[1]) / 1e9 if len(words) == 3 else 0.0
+                longest = max(longest, now - self.waited.get(path, 0.0))
+                self.waited[path] = now
+        self.lost += longest
+
+    def told(self):
+        rows = ["%s%s: state %s, %.1f s of processor, in %s" %
+                (text_of(folder + "/comm").strip(), folder[5:], fields[0],
+                 (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), text_of(folder + "/wchan") or "?")
+                for folder, fields in self.stats()]
+        return "; ".join(rows)
+
+
 def wait(process, began):
     """(exit status, what it used) of a process, with its children's: the largest of them counts."""
-    deadline = began + SECONDS
+    session = Session(process.pid)
     while True:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
             process.returncode = os.waitstatus_to_exitcode(status)
             return process.returncode, usage
-        if time.monotonic() > deadline:
+        session.look()
+        if time.monotonic() > began + SECONDS + session.lost:
+            doing = session.told()
             os.killpg(process.pid, signal.SIGKILL)
             usage = os.wait4(process.pid, 0)[2]
             process.returncode = -signal.SIGKILL
-            raise Failed("it did not end within %d s, of which its own processor time was %.1f s" %
-                         (SECONDS, usage.ru_utime + usage.ru_stime))
+            raise Failed("it did not end within %d s, and %.0f s of waiting for a processor; its own processor time was "
+                         "%.1f s: %s" % (SECONDS, session.lost, usage.ru_utime + usage.ru_stime, doing))
         time.sleep(0.002)
 
 
