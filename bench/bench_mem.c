@@ -194,7 +194,8 @@ static void measure_peer(const struct bench_options *o, const struct peer *p)
         return;
     }
     bench_note("%s is left out: %s", p->name,
-               p->lib[0][0] == '\0' ? "something else serves malloc here" : "it is not installed");
+               p->lib[0] == NULL || p->lib[0][0] == '\0' ? "something else serves malloc here"
+                                                         : "it is not installed");
 }
 
 void bench_mem(const struct bench_options *o)

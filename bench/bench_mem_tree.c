@@ -81,8 +81,11 @@ static void one_tree(unsigned n, uint64_t *random)
     struct node *root = NULL;
     for (unsigned i = 0; i < n; i++)
         enter(&root, address[i]);
-    for (unsigned i = 0; i < n; i++)
-        (*find(&root, address[i]))->packets++;
+    for (unsigned i = 0; i < n; i++) {
+        struct node *found = *find(&root, address[i]);
+        if (found == NULL) __builtin_unreachable(); /* it was entered */
+        found->packets++;
+    }
     shuffle(n, random);
     for (unsigned i = 0; i < n; i++)
         leave(&root, address[i]);

@@ -4,7 +4,6 @@
  * bytes is one partition, and any address finds its way back without being told which of them it came from. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "weir/mem.h"
 #include "weir/part.h"
@@ -84,7 +83,7 @@ int main(void)
     char *name = weir_part_alloc(&rest, 100, 0);
     if (route == NULL || name == NULL) return 1;
     *route = (struct route){.net = 0x0a000000, .prefix = 8, .metric = 1};
-    strcpy(name, "a route to the inner network");
+    snprintf(name, 100, "a route to the inner network");
 
     weir_pool_info(&routes, &pool);
     weir_part_info(&rest, &part);

@@ -57,6 +57,9 @@ struct weir_small_class {
     uint32_t head, tail;    /* other runs with a free object, named like next */
     uint32_t kept;          /* a run in which nothing lives, named like next; 0: none */
     uint32_t runs;
+#if UINTPTR_MAX <= 0xffffffffu
+    uint32_t gap; /* class_of counts in units of 8 bytes, also where 64 bits are aligned to 4 */
+#endif
 };
 
 struct weir_small {

@@ -58,7 +58,7 @@ static void what_is_given_back_is_found_again(void **state)
     struct weir_area area = {ram, sizeof ram, WEIR_AREA_ANY};
     struct weir_mem_conf conf = {.granule_bytes = 512, .slabs = 255};
     struct weir_mem m;
-    void *p[128];
+    void *p[128] = {NULL};
     unsigned n = 0;
     assert_int_equal(weir_mem_open(&m, &area, 1, &conf), 0);
     while (n < 128 && (p[n] = weir_mem_take(&m, 512, 0, NULL, NULL, "a")) != NULL)

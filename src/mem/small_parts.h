@@ -18,6 +18,7 @@ enum weir_small_where {
 };
 
 _Static_assert(WEIR_SMALL_CLASSES <= 64, "one bit a class");
+_Static_assert(sizeof(struct weir_small_class) % 8 == 0, "class_of tells classes apart in units of 8 bytes");
 _Static_assert((WEIR_SMALL_CLASSES - 1) * sizeof(struct weir_small_class) / 8 <= UINT8_MAX,
                "class_of has 8 bits");
 

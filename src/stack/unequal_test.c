@@ -237,7 +237,7 @@ static void a_cork_is_not_waited_for(void **state)
 static void who_holds_them_already_may_write_them(void **state)
 {
     (void)state;
-    uint8_t *z[128];
+    uint8_t *z[128] = {NULL};
     unsigned n = 0, wrote = 0;
     open_net();
     join(0, &ways[1]);

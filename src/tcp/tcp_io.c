@@ -107,6 +107,7 @@ static WEIR_APART ptrdiff_t write_full(struct weir_tcp *t, weir_id id, const voi
     uint32_t n = len > room ? room : (uint32_t)len;
     bool copies = foreign != 0;
     if (n && (c->sq.n != 0 || n > WEIR_FAIR_LEAST)) n = weir_fair_send(t, c, head, data, n, &copies);
+    weir_must(copies || head != NULL);
     bool lent = !copies && head->lent_id != 0;
     ptrdiff_t took = WEIR_EAGAIN;
     if (n && lent && !may_pass(t, head))

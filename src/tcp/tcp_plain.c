@@ -137,7 +137,7 @@ static bool plain(struct weir_tcp *t, struct weir_conn *c, uint32_t seq, uint32_
     s.flags = flags;
     s.data = (struct weir_piece){NULL, bytes};
     s.head = NULL;
-    s.mac = NULL;
+    s.mac = ifc->mac; /* of nobody, without Ethernet */
     if (bytes && !one_piece(t, c, &ifc->dev->caps, &s)) return false;
     if (!ready(t, c, ifc, &s)) return false;
     if (bytes) c->sq.cur = c->sq.last;

@@ -142,7 +142,7 @@ static char *const nothing[] = {(char *)"true", NULL};
 
 static void by_vfork(void)
 {
-    pid_t pid = vfork();
+    pid_t pid = vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork): whether it works is asked */
     if (pid == 0) {
         execv("/bin/true", nothing);
         _exit(127);
@@ -250,7 +250,7 @@ static void keeps_errno(void)
 static void leave_now(int sig)
 {
     (void)sig;
-    exit(0);
+    exit(0); /* NOLINT(bugprone-signal-handler): programs do it, and it must not hang */
 }
 
 static void *idle(void *arg)
@@ -424,7 +424,10 @@ static void locked(void)
         strtoull(strchr(text, ' '), NULL, 10) * (unsigned long long)sysconf(_SC_PAGESIZE);
     printf("locked: %llu bytes\n", resident);
     must(resident < 300u << 20);
-    memset(malloc(50 << 20), 1, 50 << 20);
+    char *large = malloc(50 << 20);
+    must(large != NULL);
+    memset(large, 1, 50 << 20);
+    free(large);
 }
 
 int main(int argc, char **argv)

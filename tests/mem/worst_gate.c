@@ -135,15 +135,14 @@ static void canary(void)
 
 static void put_count(struct find *f, uint64_t count)
 {
-    char text[COUNTS_BYTES] = "", one[40], *rest = f->counts;
+    char text[COUNTS_BYTES] = "", *rest = f->counts;
+    size_t at = 0;
     for (char *word; (word = strsep(&rest, " ")) != NULL;) {
         bool mine = strncmp(word, COMPILER "=", strlen(COMPILER "=")) == 0;
-        if (*word == '\0' || mine || strlen(text) + strlen(word) + 40 > sizeof text) continue;
-        strcat(text, word);
-        strcat(text, " ");
+        if (*word == '\0' || mine || at + strlen(word) + 40 > sizeof text) continue;
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s ", word);
     }
-    snprintf(one, sizeof one, COMPILER "=%llu ", (unsigned long long)count);
-    strcat(text, one);
+    snprintf(text + at, sizeof text - at, COMPILER "=%llu ", (unsigned long long)count);
     memcpy(f->counts, text, sizeof text);
 }
 
