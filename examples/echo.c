@@ -3,61 +3,42 @@
  * [--fault loss=0.02,...] */
 #include "example.h"
 
-#define PIECES 8
-
 static struct conn { /* found by the number that its events carry */
     weir_id id;
-    int n, at; /* pieces that were lent last; from `at` on they are not yet written to their end */
-    struct weir_iov piece[PIECES];
+    struct weir_iov rest; /* what was lent and is not yet written to its end */
 } conn[EXAMPLE_CONNS + 1];
 
 static void drop(struct weir *w, struct conn *c, enum weir_close_how how)
 {
-    while (c->at < c->n)
-        weir_zfree(w, c->piece[c->at++].base);
+    if (c->rest.len > 0) weir_zfree(w, c->rest.base);
     weir_close(w, c->id, how);
     *c = (struct conn){0};
 }
 
-static bool comes_later(ptrdiff_t n)
+/* Sends back what there is to read. `rest` is what was borrowed and not yet written. */
+static int echo(struct weir *w, weir_id id, struct weir_iov *rest)
 {
-    return n == WEIR_EAGAIN || n == WEIR_ENOMEM; /* an event follows */
-}
-
-/* Sends what is lent, as far as there is room. Whether that was all. */
-static bool write_rest(struct weir *w, struct conn *c)
-{
-    while (c->at < c->n) {
-        struct weir_iov *p = &c->piece[c->at];
-        ptrdiff_t n = weir_write(w, c->id, p->base, p->len);
-        if (n < 0) {
-            if (!comes_later(n)) drop(w, c, WEIR_CLOSE_ABORT);
-            return false;
+    for (;;) {
+        if (rest->len == 0) {
+            int pieces = weir_read(w, id, rest, 1);
+            if (pieces == 0) return weir_shutdown(w, id); /* the peer has said all */
+            if (pieces < 0) return pieces;                /* WEIR_EAGAIN: a READ event follows */
         }
-        if ((size_t)n == p->len) {
-            weir_zfree(w, p->base); /* in flight it is the stack's: the last acknowledgement frees it */
-            c->at++;
-        } else {
-            *p = (struct weir_iov){(uint8_t *)p->base + n, p->len - (size_t)n};
-        }
+        ptrdiff_t taken = weir_write(w, id, rest->base, rest->len);
+        if (taken < 0) return (int)taken;                          /* WEIR_EAGAIN: a WRITE event follows */
+        if ((size_t)taken == rest->len) weir_zfree(w, rest->base); /* fine while in flight */
+        rest->base = (char *)rest->base + taken;
+        rest->len -= (size_t)taken;
     }
-    return true;
 }
 
-/* Sends back as much as there is. A read that lends fewer pieces than it may has found them all. */
-static void echo(struct weir *w, struct conn *c)
+static void serve(struct weir *w, struct conn *c)
 {
-    do {
-        if (!write_rest(w, c)) return;
-        int n = weir_read(w, c->id, c->piece, PIECES);
-        if (comes_later(n)) return;
-        c->n = n > 0 ? n : 0;
-        c->at = 0;
-        if (n <= 0) { /* the peer has ended, and so do we when all is sent; or the connection has failed */
-            drop(w, c, n == 0 ? WEIR_CLOSE_GRACEFUL : WEIR_CLOSE_ABORT);
-            return;
-        }
-    } while (write_rest(w, c) && c->n == PIECES);
+    int r = echo(w, c->id, &c->rest);
+    if (r == WEIR_EAGAIN || r == WEIR_ENOMEM) return; /* an event follows */
+    drop(w, c,
+         r < 0 ? WEIR_CLOSE_ABORT
+               : WEIR_CLOSE_GRACEFUL); /* the peer has ended, and so do we when all is sent */
 }
 
 static void accept_all(struct weir *w, weir_id listener)
@@ -68,7 +49,7 @@ static void accept_all(struct weir *w, weir_id listener)
             i++;
         conn[i].id = id; /* the place is free: the instance has no more connections than there are places */
         weir_set(w, id, WEIR_OPT_USER, i);
-        echo(w, &conn[i]);
+        serve(w, &conn[i]);
     }
 }
 
@@ -84,7 +65,7 @@ int main(int argc, char **argv)
             if (event[i].id == listener)
                 accept_all(w, listener);
             else if (event[i].user != 0 && c->id == event[i].id)
-                echo(w, c);
+                serve(w, c);
         }
     }
     for (int i = 1; i <= EXAMPLE_CONNS; i++)

@@ -141,6 +141,7 @@ static void send_queues_hold_all(enum simnet_write how, const char *what)
         /* Copies are packed into the largest class. */
         assert_null(weir_zalloc(n->w[side], how == WRITE_COPY ? 4000 : 1900));
         assert_true(simnet_stats(n, side).pressure > 0);
+        assert_int_equal(n->w[side]->z.cls[2].free, 0);
     }
     uint32_t queued[2] = {0, 0}, unread = 0;
     for (unsigned i = 0; i < 12; i++) {
